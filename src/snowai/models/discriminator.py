@@ -1,0 +1,168 @@
+"""Discriminators: is this patch a real drawing of this photo?"""
+
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from snowai._checks import check_choice, check_image
+from snowai.checkpoint import keeps_config
+from snowai.layers import SqueezeExcite, init_weights
+
+__all__ = ["Features", "MultiScaleDiscriminator", "PatchDiscriminator"]
+
+Features: TypeAlias = list[Tensor]
+"""Every layer's output, finest first; the last is the map of logits."""
+
+Norm = Literal["spectral", "instance", "none"]
+
+
+@keeps_config
+class PatchDiscriminator(nn.Module):
+    """Judge overlapping patches: strided 4x4 convolutions and a map of logits.
+
+    Args:
+        in_channels: Channels of the image.
+        condition_channels: Channels of the condition laid beside it, e.g. 4 for photo + eye mask.
+        width: Channels of the first layer; doubled at each further one, up to eight times.
+        n_layers: Layers of stride 2; 3 see patches of 70 pixels.
+        norm: "spectral" (steadiest), "instance" (pix2pixHD's) or "none".
+        se: Add squeeze-and-excitation after each hidden layer.
+
+    Shape:
+        - Image: :math:`(B, C, H, W)` in [0, 1], condition: :math:`(B, C_c, H, W)` in [0, 1].
+        - Output: ``n_layers + 2`` maps, the last of shape :math:`(B, 1, H', W')`.
+
+    Source:
+        Isola et al., https://arxiv.org/abs/1611.07004; spectral norm
+        https://arxiv.org/abs/1802.05957.
+
+    Example:
+        >>> features = PatchDiscriminator(width=8)(torch.rand(2, 3, 64, 64))
+        >>> len(features), features[-1].shape
+        (5, torch.Size([2, 1, 8, 8]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        *,
+        condition_channels: int = 0,
+        width: int = 64,
+        n_layers: int = 3,
+        norm: Norm = "spectral",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice(norm, "norm", ("spectral", "instance", "none"))
+        if n_layers < 1:
+            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
+        self.in_channels, self.condition_channels = in_channels, condition_channels
+        widths = [width * min(2**level, 8) for level in range(n_layers + 1)]
+        first = nn.Conv2d(in_channels + condition_channels, width, 4, stride=2, padding=1)
+        layers: list[nn.Module] = [nn.Sequential(first, nn.LeakyReLU(0.2))]
+        for level, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+            layers.append(_layer(narrow, wide, 2 if level < n_layers else 1, norm, se=se))
+        layers.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.layers = nn.ModuleList(layers)
+        init_weights(self, negative_slope=0.2)
+        if norm == "spectral":
+            for part in list(self.modules()):
+                if isinstance(part, nn.Conv2d):
+                    spectral_norm(part)
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Features:
+        """Return every layer's features, the logits last."""
+        check_image(image, "image", channels=self.in_channels)
+        x = _join(image, condition, self.condition_channels) * 2 - 1
+        features: Features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        return features
+
+
+@keeps_config
+class MultiScaleDiscriminator(nn.Module):
+    """Judge an image at one to three sizes, each half of the one before.
+
+    Args:
+        in_channels: Channels of the image.
+        condition_channels: Channels of the condition laid beside it, e.g. 4 for photo + eye mask.
+        scales: Number of sizes, 1 to 3: 2 at 256 pixels, 3 from 512.
+        width: Channels of the first layer of each.
+        n_layers: Layers of stride 2 in each.
+        norm: "spectral", "instance" or "none".
+        se: Add squeeze-and-excitation after each hidden layer.
+
+    Shape:
+        - Image: :math:`(B, C, H, W)` in [0, 1], condition: :math:`(B, C_c, H, W)` in [0, 1].
+        - Output: one list of features for each scale, the finest scale first.
+
+    Source:
+        Wang et al., https://arxiv.org/abs/1711.11585
+
+    Example:
+        >>> outputs = MultiScaleDiscriminator(width=8, scales=2)(torch.rand(1, 3, 64, 64))
+        >>> [features[-1].shape[-1] for features in outputs]
+        [8, 4]
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        *,
+        condition_channels: int = 0,
+        scales: int = 2,
+        width: int = 64,
+        n_layers: int = 3,
+        norm: Norm = "spectral",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        if scales not in (1, 2, 3):
+            raise ValueError(f"scales must be 1, 2 or 3; got {scales}.")
+        self.condition_channels = condition_channels
+        self.discriminators = nn.ModuleList(
+            PatchDiscriminator(
+                in_channels,
+                condition_channels=condition_channels,
+                width=width,
+                n_layers=n_layers,
+                norm=norm,
+                se=se,
+            )
+            for _ in range(scales)
+        )
+        self.halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Features]:
+        """Return each scale's features."""
+        outputs = []
+        for scale, discriminator in enumerate(self.discriminators):
+            if scale:
+                image = self.halve(image)
+                condition = None if condition is None else self.halve(condition)
+            outputs.append(discriminator(image, condition))
+        return outputs
+
+
+def _layer(in_channels: int, out_channels: int, stride: int, norm: Norm, *, se: bool) -> nn.Module:
+    # An even kernel at stride 1 would shift the map by half a pixel.
+    kernel = partial(nn.Conv2d, kernel_size=4 if stride == 2 else 3, stride=stride, padding=1)
+    layers = [kernel(in_channels, out_channels)]
+    layers += [nn.InstanceNorm2d(out_channels)] if norm == "instance" else []
+    layers += [nn.LeakyReLU(0.2)]
+    layers += [SqueezeExcite(out_channels)] if se else []
+    return nn.Sequential(*layers)
+
+
+def _join(image: Tensor, condition: Tensor | None, channels: int) -> Tensor:
+    if condition is None and channels == 0:
+        return image
+    if condition is None:
+        raise ValueError(f"This discriminator wants a condition with {channels} channels.")
+    check_image(condition, "condition", channels=channels)
+    return torch.cat([image, condition], dim=1)

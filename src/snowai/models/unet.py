@@ -1,0 +1,191 @@
+"""SE-U-Net: the small network that runs on phones, at 30 frames a second and more."""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from snowai._checks import check_choice, check_image
+from snowai.checkpoint import keeps_config
+from snowai.layers import ConvNormAct, InvertedResidual, SqueezeExcite, UpBlock, init_weights
+
+__all__ = ["SEUNet", "se_unet_base", "se_unet_hq", "se_unet_large", "se_unet_tiny"]
+
+Output = Literal["rgb", "residual", "residual_alpha"]
+
+STRIDES = (2, 4, 8, 16, 32)
+_MULTIPLE = STRIDES[-1]
+
+
+@keeps_config
+class SEUNet(nn.Module):
+    r"""Translate an image with a U-Net of inverted residuals and squeeze-and-excitation.
+
+    Five encoder stages at strides 2 to 32, a decoder back to stride 2 whose skips are added, and
+    a head at full size. Squeeze-and-excitation works where the stride is 8 or more, 5x5 kernels
+    at strides 16 and 32; the activation is hard-swish and the norm BatchNorm, which folds away.
+
+    The residual outputs see the photo's own pixels through a 1x1 convolution, so that a flat style
+    can cancel the skin's texture exactly, which features at half the size cannot. Both start as
+    the identity: the last layers are zero.
+
+    .. math:: y = x (1 - a) + (x + \delta)\, a, \qquad a = \text{hard sigmoid}(\cdot)
+
+    Args:
+        in_channels: RGB first; further channels such as an eye mask after it.
+        out_channels: Channels of the image.
+        widths: Channels at strides 2, 4, 8, 16 and 32; multiples of 8 run fastest.
+        depths: Blocks at strides 4, 8, 16 and 32.
+        head_channels: Features at full size.
+        output: "rgb" paints every pixel anew; "residual" adds a correction; "residual_alpha" adds
+            it where a predicted alpha says so, which keeps the background still.
+
+    Shape:
+        - Input: :math:`(B, C_{in}, H, W)` in [0, 1], any size (padded to multiples of 32 inside).
+        - Output: :math:`(B, C_{out}, H, W)`, about [0, 1] ("rgb": exactly).
+
+    Raises:
+        ValueError: Wrong channels or number of stages, or an unknown output.
+
+    Source:
+        U-Net https://arxiv.org/abs/1505.04597, blocks https://arxiv.org/abs/1905.02244.
+
+    Example:
+        >>> network = SEUNet(in_channels=4, widths=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1)).eval()
+        >>> image = torch.rand(1, 4, 70, 50)
+        >>> torch.equal(network(image), image[:, :3])
+        True
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        widths: tuple[int, ...] = (24, 40, 56, 96, 144),
+        depths: tuple[int, ...] = (2, 2, 3, 3),
+        head_channels: int = 16,
+        output: Output = "residual_alpha",
+    ) -> None:
+        super().__init__()
+        check_choice(output, "output", ("rgb", "residual", "residual_alpha"))
+        if len(widths) != len(STRIDES) or len(depths) != len(STRIDES) - 1:
+            raise ValueError(f"SEUNet takes 5 widths and 4 depths; got {widths} and {depths}.")
+        if in_channels < out_channels:
+            raise ValueError(
+                f"in_channels must hold the image and so be at least {out_channels}; "
+                f"got {in_channels}."
+            )
+        self.in_channels, self.out_channels, self.output = in_channels, out_channels, output
+        self.stem = ConvNormAct(in_channels, widths[0], stride=2)
+        self.encoder = nn.ModuleList(
+            _stage(widths[level], widths[level + 1], depths[level], STRIDES[level + 1])
+            for level in range(4)
+        )
+        self.decoder = nn.ModuleList(
+            UpBlock(widths[level + 1], widths[level], block=_block(STRIDES[level], expansion=2))
+            for level in (3, 2, 1, 0)
+        )
+        self.features = ConvNormAct(widths[0], head_channels)
+        self.upsample = nn.Upsample(scale_factor=2)
+        planes = out_channels + (output == "residual_alpha")
+        self.head = nn.Conv2d(head_channels, planes, kernel_size=3, padding=1)
+        self.texture = None if output == "rgb" else nn.Conv2d(out_channels, planes, kernel_size=1)
+        init_weights(self)
+        self._start_as_identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the translated image."""
+        image, planes = self._run(x)
+        if self.output == "rgb":
+            return planes.sigmoid()
+        if self.output == "residual":
+            return image + planes
+        return image + planes[:, :-1] * F.hardsigmoid(planes[:, -1:])
+
+    def alpha(self, x: Tensor) -> Tensor:
+        """Return where the network changes the image, :math:`(B, 1, H, W)` in [0, 1].
+
+        Raises:
+            ValueError: The output is not "residual_alpha".
+        """
+        if self.output != "residual_alpha":
+            raise ValueError(f"Only output='residual_alpha' has an alpha; this is {self.output!r}.")
+        _, planes = self._run(x)
+        return F.hardsigmoid(planes[:, -1:])
+
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the image (B, C, H, W) and the head's planes of the same size."""
+        check_image(x, "x", channels=self.in_channels)
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE), mode="replicate")
+        features = self.stem(padded * 2 - 1)
+        skips = [features]
+        for stage in self.encoder:
+            features = stage(features)
+            skips.append(features)
+        for up, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
+            features = up(features, skip)
+        planes: Tensor = self.head(self.upsample(self.features(features)))
+        image = x[:, : self.out_channels]
+        planes = planes[..., :height, :width]
+        return image, planes if self.texture is None else planes + self.texture(image)
+
+    def _start_as_identity(self) -> None:
+        if self.texture is None:
+            return
+        for layer in (self.head, self.texture):
+            nn.init.zeros_(layer.weight)
+
+
+def se_unet_tiny(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:
+    """Make the smallest preset, for previews on old phones and for quick demos."""
+    return SEUNet(
+        in_channels,
+        widths=(16, 24, 40, 64, 96),
+        depths=(1, 2, 2, 2),
+        head_channels=16,
+        output=output,
+    )
+
+
+def se_unet_base(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:
+    """Make the preset for real-time filters on today's phones."""
+    return SEUNet(in_channels, output=output)
+
+
+def se_unet_large(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:
+    """Make the preset for fast phones and for 512-pixel crops on a GPU."""
+    return SEUNet(
+        in_channels, widths=(32, 56, 80, 128, 192), depths=(2, 2, 3, 3), output=output
+    )
+
+
+def se_unet_hq(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:
+    """Make the preset for stills, where time matters less."""
+    return SEUNet(
+        in_channels,
+        widths=(48, 80, 120, 192, 288),
+        depths=(2, 3, 3, 4),
+        head_channels=24,
+        output=output,
+    )
+
+
+def _block(stride: int, *, expansion: float) -> "partial[InvertedResidual]":
+    """Return the inverted residual that belongs at a stride."""
+    return partial(
+        InvertedResidual,
+        kernel_size=5 if stride >= 16 else 3,
+        expansion=expansion,
+        se_layer=SqueezeExcite if stride >= 8 else nn.Identity,
+    )
+
+
+def _stage(in_channels: int, out_channels: int, depth: int, stride: int) -> nn.Sequential:
+    """Return ``depth`` blocks, the first of which halves the size."""
+    block = _block(stride, expansion=3)
+    first = block(in_channels, out_channels, stride=2)
+    return nn.Sequential(first, *(block(out_channels, out_channels) for _ in range(depth - 1)))

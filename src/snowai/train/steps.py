@@ -1,0 +1,110 @@
+"""One training step as pure functions: losses by name, unweighted, so they can be logged."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from snowai.losses import (
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+    l1_loss,
+    r1_penalty,
+    region_weight,
+)
+from snowai.models import Features
+from snowai.pairs import Pair
+
+__all__ = ["discriminator_losses", "generator_losses", "weighted_sum"]
+
+Gan = Literal["lsgan", "hinge", "non_saturating"]
+
+
+def generator_losses(
+    prediction: Tensor,
+    pair: Pair,
+    *,
+    discriminator: nn.Module | None = None,
+    perceptual: nn.Module | None = None,
+    eye_gain: float = 4.0,
+    gan: Gan = "lsgan",
+) -> dict[str, Tensor]:
+    """Return the network's losses by name.
+
+    Args:
+        prediction: The network's image :math:`(B, 3, H, W)`.
+        pair: Batch that it was made from.
+        discriminator: Judges (image, photo + eye mask); without it there are no adversarial terms.
+        perceptual: Called with (prediction, target).
+        eye_gain: Extra weight of the pixels in the eyes.
+        gan: The adversarial game.
+
+    Returns:
+        "pixel", and where asked "perceptual", "adversarial", "feature_matching".
+    """
+    weight = region_weight(pair.eye_mask, eye_gain)
+    losses = {"pixel": l1_loss(prediction, pair.styled, weight=weight)}
+    if perceptual is not None:
+        losses["perceptual"] = perceptual(prediction, pair.styled)
+    if discriminator is not None:
+        # The judge is no pupil here: without its weights' gradients the step is a third cheaper.
+        discriminator.requires_grad_(False)
+        condition = _condition(pair)
+        fake: list[Features] = discriminator(prediction, condition)
+        with torch.no_grad():
+            real: list[Features] = discriminator(pair.styled, condition)
+        discriminator.requires_grad_(True)
+        losses["adversarial"] = generator_loss([scale[-1] for scale in fake], kind=gan)
+        losses["feature_matching"] = feature_matching_loss(fake, real)
+    return losses
+
+
+def discriminator_losses(
+    prediction: Tensor,
+    pair: Pair,
+    *,
+    discriminator: nn.Module,
+    gan: Gan = "lsgan",
+    with_r1: bool = False,
+) -> dict[str, Tensor]:
+    """Return the discriminator's losses by name.
+
+    Args:
+        prediction: The network's image :math:`(B, 3, H, W)`; it gets no gradient.
+        pair: Batch that it was made from.
+        discriminator: Judges (image, photo + eye mask).
+        gan: The adversarial game.
+        with_r1: Also return the penalty on the slope at real images.
+
+    Returns:
+        "discriminator", and where asked "r1".
+    """
+    condition = _condition(pair)
+    styled = pair.styled.detach().requires_grad_(with_r1)
+    count = len(styled)
+    both = discriminator(
+        torch.cat([styled, prediction.detach()]), torch.cat([condition, condition])
+    )
+    real = [scale[-1][:count] for scale in both]
+    fake = [scale[-1][count:] for scale in both]
+    losses = {"discriminator": discriminator_loss(real, fake, kind=gan)}
+    if with_r1:
+        losses["r1"] = r1_penalty(real, styled)
+    return losses
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Add up losses times their weights; a loss without a weight does not count.
+
+    Example:
+        >>> weighted_sum({"pixel": torch.tensor(2.0), "other": torch.tensor(9.0)}, {"pixel": 10.0})
+        tensor(20.)
+    """
+    terms = [loss * weights[name] for name, loss in losses.items() if name in weights]
+    return torch.stack(terms).sum()
+
+
+def _condition(pair: Pair) -> Tensor:
+    return torch.cat([pair.photo, pair.eye_mask], dim=1)
