@@ -259,7 +259,9 @@ def _class_named(name: str, classes: Mapping[str, type[nn.Module]], path: Path) 
         return classes[name]
     if name not in KNOWN_CLASSES:
         known = ", ".join([*KNOWN_CLASSES, *classes])
-        raise ValueError(f"{path} holds a {name!r}; known: {known}. Pass classes={{...}} for yours.")
+        raise ValueError(
+            f"{path} holds a {name!r}; known: {known}. Pass classes={{...}} for yours."
+        )
     cls: type[nn.Module] = getattr(importlib.import_module(KNOWN_CLASSES[name]), name)
     return cls
 

@@ -142,9 +142,7 @@ def _invert(matrix: Tensor) -> Tensor:
     return torch.cat([inverse, -inverse @ matrix[:, :, 2:]], dim=2)
 
 
-def _sample(
-    image: Tensor, matrix: Tensor, box: tuple[int, int, int, int], padding: str
-) -> Tensor:
+def _sample(image: Tensor, matrix: Tensor, box: tuple[int, int, int, int], padding: str) -> Tensor:
     """Sample ``image`` at ``matrix`` times each pixel centre of ``box``, averaging when it shrinks.
 
     Args:
@@ -161,16 +159,14 @@ def _sample(
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).to(matrix.dtype)
     places = transform_points(grid.flatten(0, 1).expand(len(matrix), -1, -1), matrix)
     size = places.new_tensor([image.shape[-1], image.shape[-2]])
-    places = (places * 2 / size - 1).unflatten(1, grid.shape[:2])
+    places = (places * 2 / size - 1).view(len(matrix), *grid.shape)
     sampled = F.grid_sample(
         image, places.to(image.dtype), mode="bilinear", padding_mode=padding, align_corners=False
     )
     return F.avg_pool2d(sampled, samples) if samples > 1 else sampled
 
 
-def _covered_box(
-    matrix: Tensor, size: int, bounds: tuple[int, int]
-) -> tuple[int, int, int, int]:
+def _covered_box(matrix: Tensor, size: int, bounds: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return the pixel box of the image that the crops cover, cut to the image."""
     corners = matrix.new_tensor([[0, 0], [size, 0], [size, size], [0, size]])
     places = transform_points(corners.expand(len(matrix), -1, -1), _invert(matrix)).flatten(0, 1)

@@ -56,6 +56,7 @@ class MediaPipeLandmarker:
     ) -> None:
         vision, base = _import_mediapipe()
         path = find_mediapipe_model(model)
+        self._arguments = (path, max_faces, min_confidence)
         options = vision.FaceLandmarkerOptions(
             base_options=base(model_asset_path=str(path)),
             num_faces=max_faces,
@@ -66,6 +67,14 @@ class MediaPipeLandmarker:
         self._lock = threading.Lock()
         # MediaPipe's own __del__ fails when the interpreter is half gone; this runs before.
         weakref.finalize(self, self._detector.close)
+
+    def __deepcopy__(self, memo: object) -> "MediaPipeLandmarker":
+        """Share the detector: it has no state that a copy could change."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make a new detector in another process."""
+        return _remake, self._arguments
 
     def detect(self, image: Tensor) -> list[Landmarks]:
         """Return the faces of an image (3, H, W) in [0, 1], the largest first."""
@@ -154,6 +163,10 @@ class FaceAlignmentLandmarker:
         return sorted(faces, key=_area, reverse=True)
 
 
+def _remake(model: Path, max_faces: int, min_confidence: float) -> MediaPipeLandmarker:
+    return MediaPipeLandmarker(model, max_faces=max_faces, min_confidence=min_confidence)
+
+
 def find_mediapipe_model(path: str | Path | None = None) -> Path:
     """Return the path of MediaPipe's face_landmarker.task.
 
@@ -180,7 +193,7 @@ def find_mediapipe_model(path: str | Path | None = None) -> Path:
 def _download_model(path: Path) -> Path:
     try:
         with atomic_path(path) as draft:
-            urllib.request.urlretrieve(_MODEL_URL, draft)  # noqa: S310 - a constant https address.
+            urllib.request.urlretrieve(_MODEL_URL, draft)
             if sha256_of(draft) != _MODEL_SHA256:
                 raise urllib.error.URLError("the file's SHA-256 is not the published one")
     except OSError as error:
@@ -202,13 +215,15 @@ def _import_mediapipe() -> tuple[Any, Any]:
     return vision, BaseOptions
 
 
-def _face_alignment(weights: str | Path | None) -> Any:
+def _face_alignment(path: str | Path | None) -> Any:
     """Return face-alignment's class, reading FAN from a path when one is given."""
     import face_alignment
     from face_alignment.models import FAN
 
-    if weights is None:
+    if path is None:
         return face_alignment.FaceAlignment
+
+    weights = Path(path)
 
     class FromPath(face_alignment.FaceAlignment):  # type: ignore[misc]
         def _load_native(self, _name: str, size: int, device: str, dtype: torch.dtype) -> Any:

@@ -124,17 +124,11 @@ def _round_contour(polygon: Tensor) -> Tensor:
         return polygon
     before, after = polygon.roll(1, dims=1), polygon.roll(-1, dims=1)
     after_next = polygon.roll(-2, dims=1)
-    points = [polygon]
-    for t in (0.25, 0.5, 0.75):
-        points.append(
-            0.5
-            * (
-                2 * polygon
-                + (after - before) * t
-                + (2 * before - 5 * polygon + 4 * after - after_next) * t**2
-                + (3 * polygon - before - 3 * after + after_next) * t**3
-            )
-        )
+    straight, bend = after - before, 2 * before - 5 * polygon + 4 * after - after_next
+    twist = 3 * polygon - before - 3 * after + after_next
+    points = [
+        polygon + 0.5 * (straight * t + bend * t**2 + twist * t**3) for t in (0.0, 0.25, 0.5, 0.75)
+    ]
     return torch.stack(points, dim=2).flatten(1, 2)
 
 

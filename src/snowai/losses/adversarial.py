@@ -46,9 +46,7 @@ def generator_loss(fake_logits: Logits, *, kind: Kind = "lsgan") -> Tensor:
     return _mean_over_scales([_as_real(d, kind, for_generator=True) for d in _scales(fake_logits)])
 
 
-def discriminator_loss(
-    real_logits: Logits, fake_logits: Logits, *, kind: Kind = "lsgan"
-) -> Tensor:
+def discriminator_loss(real_logits: Logits, fake_logits: Logits, *, kind: Kind = "lsgan") -> Tensor:
     """How far the discriminator is from telling real and generated images apart.
 
     Args:

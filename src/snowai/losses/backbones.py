@@ -41,7 +41,7 @@ def lite0_features(layers: Sequence[int] = (0, 1, 2, 3)) -> nn.Module:
     whole = timm.create_model("tf_efficientnet_lite0")
     # The file uses the first port's names, in timm's order and shapes.
     whole.load_state_dict(dict(zip(whole.state_dict(), weights.values(), strict=True)))
-    network = timm.create_model(
+    network: nn.Module = timm.create_model(
         "tf_efficientnet_lite0", features_only=True, out_indices=tuple(layers)
     )
     kept = network.state_dict()

@@ -63,7 +63,9 @@ class PerceptualLoss(nn.Module):
         std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
         super().__init__()
-        network = _timm_features(backbone, backbone_weights) if isinstance(backbone, str) else backbone
+        network = (
+            _timm_features(backbone, backbone_weights) if isinstance(backbone, str) else backbone
+        )
         self.backbone = network.requires_grad_(False).eval()
         self.weights = None if weights is None else tuple(weights)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -71,6 +73,7 @@ class PerceptualLoss(nn.Module):
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
         """Stay in evaluation mode: the backbone is a measure, not a pupil."""
+        del mode
         return super().train(False)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -119,9 +122,7 @@ class LPIPSLoss(nn.Module):
         tensor(0.)
     """
 
-    def __init__(
-        self, net: str = "alex", *, backbone_weights: str | Path | None = None
-    ) -> None:
+    def __init__(self, net: str = "alex", *, backbone_weights: str | Path | None = None) -> None:
         super().__init__()
         check_choice(net, "net", ("alex", "vgg", "squeeze"))
         self.metric = _lpips(net, download=backbone_weights is None).requires_grad_(False).eval()
@@ -130,6 +131,7 @@ class LPIPSLoss(nn.Module):
 
     def train(self, mode: bool = True) -> "LPIPSLoss":
         """Stay in evaluation mode: the metric is a measure, not a pupil."""
+        del mode
         return super().train(False)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -147,7 +149,7 @@ def _timm_features(name: str, weights: str | Path | None) -> nn.Module:
         raise FileNotFoundError(f"There are no backbone weights {weights}.")
     overlay = {} if weights is None else {"file": str(weights)}
     try:
-        return timm.create_model(
+        network: nn.Module = timm.create_model(
             name, pretrained=True, features_only=True, pretrained_cfg_overlay=overlay
         )
     except (OSError, RuntimeError) as error:
@@ -155,6 +157,7 @@ def _timm_features(name: str, weights: str | Path | None) -> nn.Module:
             f"The weights of {name!r} cannot be had ({type(error).__name__}: {error}). Download "
             f"them from huggingface.co/timm elsewhere and pass backbone_weights=PATH."
         ) from error
+    return network
 
 
 def _lpips(net: str, *, download: bool) -> Any:
@@ -176,14 +179,13 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
     if not path.is_file():
         raise FileNotFoundError(f"There are no backbone weights {path}.")
-    return load_file(path)
+    weights: dict[str, Tensor] = load_file(path)
+    return weights
 
 
 def _fill_slices(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy torchvision's ``features.N.*`` into lpips' ``sliceK.N.*``; N is the same."""
-    renamed = {
-        name: weights.get(f"features.{name.split('.', 1)[1]}") for name in net.state_dict()
-    }
+    renamed = {name: weights.get(f"features.{name.split('.', 1)[1]}") for name in net.state_dict()}
     missing = [name for name, tensor in renamed.items() if tensor is None]
     if missing:
         raise ValueError(

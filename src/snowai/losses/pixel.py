@@ -72,9 +72,7 @@ def region_weight(mask: Tensor, gain: float) -> Tensor:
 class L1Loss(nn.Module):
     """Module form of :func:`l1_loss`."""
 
-    def forward(
-        self, prediction: Tensor, target: Tensor, weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the mean absolute difference."""
         return l1_loss(prediction, target, weight=weight)
 
@@ -86,9 +84,7 @@ class CharbonnierLoss(nn.Module):
         super().__init__()
         self.eps = eps
 
-    def forward(
-        self, prediction: Tensor, target: Tensor, weight: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the smooth L1 distance."""
         return charbonnier_loss(prediction, target, weight=weight, eps=self.eps)
 

@@ -1,6 +1,7 @@
 """Discriminators: is this patch a real drawing of this photo?"""
 
 from functools import partial
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
@@ -63,7 +64,7 @@ class PatchDiscriminator(nn.Module):
         widths = [width * min(2**level, 8) for level in range(n_layers + 1)]
         first = nn.Conv2d(in_channels + condition_channels, width, 4, stride=2, padding=1)
         layers: list[nn.Module] = [nn.Sequential(first, nn.LeakyReLU(0.2))]
-        for level, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for level, (narrow, wide) in enumerate(pairwise(widths), start=1):
             layers.append(_layer(narrow, wide, 2 if level < n_layers else 1, norm, se=se))
         layers.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
         self.layers = nn.ModuleList(layers)
@@ -152,7 +153,7 @@ class MultiScaleDiscriminator(nn.Module):
 def _layer(in_channels: int, out_channels: int, stride: int, norm: Norm, *, se: bool) -> nn.Module:
     # An even kernel at stride 1 would shift the map by half a pixel.
     kernel = partial(nn.Conv2d, kernel_size=4 if stride == 2 else 3, stride=stride, padding=1)
-    layers = [kernel(in_channels, out_channels)]
+    layers: list[nn.Module] = [kernel(in_channels, out_channels)]
     layers += [nn.InstanceNorm2d(out_channels)] if norm == "instance" else []
     layers += [nn.LeakyReLU(0.2)]
     layers += [SqueezeExcite(out_channels)] if se else []

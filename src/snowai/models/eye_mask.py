@@ -72,7 +72,8 @@ class EyeMaskInput(nn.Module):
         if self.jitter:
             shifts = torch.randint(-self.jitter, self.jitter + 1, (batch, 2)).tolist()
             moved = [
-                mask.roll(shift, dims=(-2, -1)) for mask, shift in zip(eye_mask, shifts, strict=True)
+                mask.roll(shift, dims=(-2, -1))
+                for mask, shift in zip(eye_mask, shifts, strict=True)
             ]
             eye_mask = torch.stack(moved)
         return eye_mask

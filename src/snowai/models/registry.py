@@ -18,9 +18,7 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
 }
 
 
-def create_model(
-    name: str, *, in_channels: int = 4, output: str = "residual_alpha"
-) -> nn.Module:
+def create_model(name: str, *, in_channels: int = 4, output: str = "residual_alpha") -> nn.Module:
     """Make a preset network with fresh weights.
 
     Args:

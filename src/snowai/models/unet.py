@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -158,9 +157,7 @@ def se_unet_base(in_channels: int = 4, *, output: Output = "residual_alpha") -> 
 
 def se_unet_large(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:
     """Make the preset for fast phones and for 512-pixel crops on a GPU."""
-    return SEUNet(
-        in_channels, widths=(32, 56, 80, 128, 192), depths=(2, 2, 3, 3), output=output
-    )
+    return SEUNet(in_channels, widths=(32, 56, 80, 128, 192), depths=(2, 2, 3, 3), output=output)
 
 
 def se_unet_hq(in_channels: int = 4, *, output: Output = "residual_alpha") -> SEUNet:

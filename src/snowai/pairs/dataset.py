@@ -98,7 +98,9 @@ class PairDataset(Dataset[Pair]):
             OSError: The cache cannot be written (name a place with ``landmarks=``).
         """
         if landmarker.scheme != self.scheme:
-            raise ValueError(f"This set wants {self.scheme}; the landmarker is {landmarker.scheme}.")
+            raise ValueError(
+                f"This set wants {self.scheme}; the landmarker is {landmarker.scheme}."
+            )
         missing = [record for record in self.records if self._key(record) not in self._places]
         bar = tqdm(missing, desc="landmarks", unit="photo", disable=not progress or not missing)
         for count, record in enumerate(bar, start=1):
@@ -111,7 +113,9 @@ class PairDataset(Dataset[Pair]):
         image = read_image(self.root / name)
         if image.shape[-2:] == (self.size, self.size):
             return image
-        resized = F.interpolate(image[None], (self.size, self.size), mode="bilinear", antialias=True)
+        resized = F.interpolate(
+            image[None], (self.size, self.size), mode="bilinear", antialias=True
+        )
         return resized[0]
 
     def _points(self, record: PairRecord) -> Tensor:

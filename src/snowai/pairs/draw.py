@@ -70,9 +70,7 @@ def draw_pairs(
                 crop = align(image[None], moved[None], size)
                 points = transform_points(face.points[None], moved[None])
                 write_image(root / record.photo, crop[0])
-                write_image(
-                    root / record.styled, toon(crop, points, style, scheme=face.scheme)[0]
-                )
+                write_image(root / record.styled, toon(crop, points, style, scheme=face.scheme)[0])
     if not records:
         raise ValueError(f"None of the {len(photos)} photos shows a face that could be found.")
     write_pairs(root, records)

@@ -1,8 +1,8 @@
-"""The pair set on disk: photo/, styled/ and metadata.jsonl, which Hugging Face's imagefolder reads."""
+"""The pair set on disk: photo/, styled/ and metadata.jsonl, as Hugging Face's imagefolder."""
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def write_pairs(root: str | Path, records: Sequence[PairRecord]) -> None:
     write_text(Path(root) / MANIFEST, "\n".join(lines) + "\n")
 
 
-def check_pairs(root: str | Path, records: Sequence[PairRecord]) -> None:
+def check_pairs(root: str | Path, records: Iterable[PairRecord]) -> None:
     """Raise unless every pair's images are squares of one size; reads only headers.
 
     Raises:
@@ -148,7 +148,9 @@ def _match_names(root: Path) -> list[PairRecord]:
                 f"partner, e.g. {found[kind][alone[0]]}."
             )
     return [
-        PairRecord(f"photo/{found['photo'][stem]}", f"styled/{found['styled'][stem]}", split_of(stem))
+        PairRecord(
+            f"photo/{found['photo'][stem]}", f"styled/{found['styled'][stem]}", split_of(stem)
+        )
         for stem in sorted(found["photo"])
     ]
 

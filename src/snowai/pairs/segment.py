@@ -3,6 +3,7 @@
 A classic picture abstraction makes the first style to train on, with no style pictures at all.
 """
 
+import math
 from dataclasses import dataclass
 
 import kornia
@@ -31,11 +32,11 @@ class ToonStyle:
     """
 
     eyes: float = 0.5
-    smoothing: int = 5
+    smoothing: int = 6
     tones: int = 8
     saturation: float = 1.15
-    brightness: float = 0.12
-    lines: float = 0.75
+    brightness: float = 0.22
+    lines: float = 0.85
     light: float = 0.9
 
 
@@ -61,23 +62,25 @@ def toon(
     check_points(points, "points", count=None)
     style = style or ToonStyle()
     known = points.nan_to_num(-1e4)  # No face found: eyes far outside, nothing moves.
+    size = (image.shape[-2], image.shape[-1])
     image = enlarge_eyes(image, known, style.eyes, scheme=scheme).clamp(0, 1)
-    smooth = flatten_colours(image, passes=style.smoothing)
-    tones = quantise_tones(smooth, style.tones)
-    # Inside the eyes the photo's own shading stays: banded irises look dead.
-    eyes = eye_mask(known, (image.shape[-2], image.shape[-1]), scheme=scheme, grow=0.01)
-    tones = torch.lerp(tones, flatten_colours(image, passes=1), eyes * 0.7)
-    tones = tones.clamp_min(1e-4) ** (1 - style.brightness)
+    lines = ink_lines(flatten_colours(image, passes=1))
+    tones = quantise_tones(flatten_colours(image, passes=style.smoothing), style.tones)
+    # Inside the eyes the photo's own shading stays, a little brighter: banded irises look dead.
+    eyes = eye_mask(known, size, scheme=scheme, softness=0.02, grow=0.015)
+    tones = torch.lerp(tones, image * 1.08, eyes)
+    tones = tones.clamp(1e-4, 1) ** (1 - style.brightness)
     grey = kornia.color.rgb_to_grayscale(tones)
     colours = torch.lerp(grey, tones, style.saturation).clamp(0, 1)
-    drawing = colours * (1 - style.lines * ink_lines(flatten_colours(image, passes=1)))
+    drawing = colours * (1 - style.lines * lines)
     if scheme == "mediapipe478":
-        # The lights sit where the enlarged irises are: their centres did not move.
-        drawing = iris_light(drawing, points, strength=style.light, size=0.3 * (1 + style.eyes))
+        # The irises' centres stay where they are when eyes grow.
+        light = 0.3 * (1 + style.eyes)
+        drawing = iris_light(drawing, points, strength=style.light, size=light)
     return drawing
 
 
-def flatten_colours(image: Tensor, *, passes: int = 4, contrast: float = 0.09) -> Tensor:
+def flatten_colours(image: Tensor, *, passes: int = 4, contrast: float = 0.06) -> Tensor:
     """Smooth surfaces and keep edges, by repeated bilateral filtering.
 
     Args:
@@ -95,28 +98,31 @@ def flatten_colours(image: Tensor, *, passes: int = 4, contrast: float = 0.09) -
     return image
 
 
-def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 6.0) -> Tensor:
-    r"""Draw brightness in soft steps; hue stays.
+def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 4.0) -> Tensor:
+    r"""Draw brightness as a soft staircase; hue stays.
 
-    .. math:: L' = L_n + \frac{\tanh(k (L - L_n))}{2 (n - 1)}
+    Between two neighbouring levels the brightness :math:`t \in [0, 1]` becomes
 
-    with :math:`L_n` the nearest of :math:`n` levels.
+    .. math:: \frac12 + \frac{\tanh(k (t - \frac12))}{2 \tanh(k / 2)}
+
+    which is continuous: no contour lines where a forehead turns dark.
 
     Args:
         image: :math:`(B, 3, H, W)` in [0, 1].
         levels: Steps from black to white, at least 2.
-        sharpness: Of the steps' edges; larger is harder.
+        sharpness: :math:`k`; 1 leaves brightness nearly as it is, 20 draws hard edges.
     """
     if levels < 2:
         raise ValueError(f"levels must be at least 2; got {levels}.")
     light = kornia.color.rgb_to_grayscale(image)
-    step = 1 / (levels - 1)
-    nearest = (light / step).round() * step
-    drawn = nearest + step / 2 * torch.tanh(sharpness * (light - nearest) / step * 0.5)
+    scaled = light * (levels - 1)
+    floor = scaled.floor()
+    rise = torch.tanh(sharpness * (scaled - floor - 0.5)) / math.tanh(sharpness / 2)
+    drawn = (floor + 0.5 + rise / 2) / (levels - 1)
     return (image * (drawn / light.clamp_min(1e-3))).clamp(0, 1)
 
 
-def ink_lines(image: Tensor, *, width: float = 0.9, threshold: float = 0.012) -> Tensor:
+def ink_lines(image: Tensor, *, width: float = 0.9, threshold: float = 0.01) -> Tensor:
     """Find lines to ink: 1 on dark sides of edges, 0 elsewhere, by a difference of Gaussians.
 
     Args:
@@ -133,7 +139,8 @@ def ink_lines(image: Tensor, *, width: float = 0.9, threshold: float = 0.012) ->
     light = kornia.color.rgb_to_grayscale(image)
     sigma = max(width * image.shape[-2] / 256, 0.6)
     difference = _blur(light, 1.6 * sigma) - _blur(light, sigma)
-    return torch.tanh(F.relu(difference - threshold) * 40)
+    lines: Tensor = torch.tanh(F.relu(difference - threshold) * 40)
+    return lines
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:

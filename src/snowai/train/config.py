@@ -1,4 +1,4 @@
-"""What a training run is: plain numbers, so that a file can hold them and a command line set them."""
+"""What a training run is: plain numbers, which a file can hold and a command line can set."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -18,7 +18,7 @@ class LossWeights:
     """
 
     pixel: float = 10.0
-    perceptual: float = 2.0
+    perceptual: float = 1.0
     adversarial: float = 0.2
     feature_matching: float = 2.0
 

@@ -56,13 +56,11 @@ class BatchOrder:
         return torch.randperm(self.count, generator=generator)
 
 
-def make_loader(
-    pairs: Dataset[Pair], order: BatchOrder, *, workers: int
-) -> "DataLoader[Pair]":
+def make_loader(pairs: Dataset[Pair], order: BatchOrder, *, workers: int) -> "DataLoader[Pair]":
     """Return a loader that follows the order and leaves torch's random state alone."""
     return DataLoader(
         pairs,
-        batch_sampler=order,  # type: ignore[arg-type]
+        batch_sampler=order,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -224,7 +224,9 @@ class _Run:
         if not bool(torch.isfinite(total)):
             shown = ", ".join(f"{key} {float(loss):.3g}" for key, loss in losses.items())
             state = self.folder / STATE
-            kept = f"the last good state is {state}" if state.is_file() else "no state was saved yet"
+            kept = (
+                f"the last good state is {state}" if state.is_file() else "no state was saved yet"
+            )
             raise DivergedError(
                 f"Training diverged at step {step + 1}: {shown}; {kept}. "
                 "Lower learning_rate or weights.adversarial and resume."
@@ -306,7 +308,9 @@ class _Run:
         for index in range(min(4, len(cast("Sized", self.samples)))):
             pair = self.samples[index]
             with torch.no_grad():
-                drawn = self.ema(pair.photo[None].to(self.device), pair.eye_mask[None].to(self.device))
+                drawn = self.ema(
+                    pair.photo[None].to(self.device), pair.eye_mask[None].to(self.device)
+                )
             rows.append([pair.photo, pair.eye_mask, drawn[0], pair.styled])
         picture = sheet(rows, titles=["photo", "eye mask", f"step {step}", "target"])
         write_image(self.folder / "samples" / f"{step:07d}.png", picture)

@@ -16,10 +16,10 @@ __all__ = ["get_random_state", "load_state", "save_state", "set_random_state", "
 
 
 def update_ema(ema: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
-    """Move the averaged weights towards the network's, in place.
+    r"""Move the averaged weights towards the network's, in place.
 
     Early on the average is short, so that the random start is soon forgotten:
-    the decay is :math:`\\min(\\text{decay}, (1 + n) / (10 + n))`.
+    the decay is :math:`\min(\text{decay}, (1 + n) / (10 + n))`.
 
     Args:
         ema: Copy of the network.
