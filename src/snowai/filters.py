@@ -89,6 +89,7 @@ class FaceFilter(nn.Module):
         super().__init__()
         if size % 32:
             raise ValueError(f"size must be a multiple of 32; got {size}.")
+        feather_mask(size, feather=feather)  # Refuses a wrong feather now, not at the first photo.
         self.network = network.eval()
         self.size, self.zoom, self.feather = size, zoom, feather
         self.landmarker: Landmarker | None = None  # None: MediaPipe, when first needed.

@@ -31,7 +31,7 @@ Photo: TypeAlias = Image.Image | NDArray[np.generic] | Tensor | str | Path
 """Whatever a user calls a photo: PIL image, array (H, W, 3), tensor (3, H, W), or a path."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_FORMATS = ("JPEG", "PNG", "WEBP", "MPO")  # MPO: what many phones call their JPEG.
+_FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 64_000_000
 """Larger images are refused before decoding; 8K video frames have 33 million."""
 
@@ -139,7 +139,7 @@ def to_tensor(photo: Photo) -> Tensor:
         array = np.repeat(photo[..., None], 3, axis=2) if photo.ndim == 2 else photo
         if array.ndim != 3 or array.shape[2] != 3:
             raise ValueError(f"An image array must be (H, W, 3) in RGB; got {photo.shape}.")
-        return _to_float(torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1))
+        return _to_float(torch.from_numpy(np.array(array)).permute(2, 0, 1))
     if isinstance(photo, Tensor):
         image = photo.squeeze(0) if photo.dim() == 4 else photo
         if image.dim() != 3 or image.shape[0] != 3:
@@ -188,6 +188,7 @@ def _check_size(image: Image.Image, name: str, max_pixels: int, min_side: int) -
         raise BadImage(f"{name} is too large: {size}; at most {max_pixels:,} in all.")
     if min(image.size) < min_side:
         raise BadImage(f"{name} is too small: {size}; each side needs {min_side} or more.")
+    # Many phones put a second, smaller picture into their JPEG: Pillow calls that MPO.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise BadImage(f"{name} is animated; give one still frame.")
 

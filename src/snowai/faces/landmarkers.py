@@ -152,8 +152,9 @@ class FaceAlignmentLandmarker:
         found = self._model.face_detector.detect_from_image(array) if boxes is None else boxes
         if not len(found):
             return []
+        # Plain floats: numpy's own make face-alignment fail with torch 2.15.
         predicted = self._model.get_landmarks_from_image(
-            array, detected_faces=[np.asarray(box, dtype=np.float32) for box in found]
+            array, detected_faces=[[float(edge) for edge in box[:4]] for box in found]
         )
         # FAN counts pixels from 0 at the first pixel's centre; ours is at 0.5.
         faces = [

@@ -48,6 +48,7 @@ class PairAugment(nn.Module):
     ) -> None:
         super().__init__()
         import kornia.augmentation as aug
+        from kornia.constants import DataKey, Resample
 
         self.scheme, self.flip = scheme, flip
         keys = ["input", "input", "mask", "keypoints"]
@@ -61,6 +62,10 @@ class PairAugment(nn.Module):
             ),
             aug.ColorJiggle(colour, colour, colour, p=1.0),
             data_keys=keys,
+            # Masks have soft edges; kornia's default for them is the nearest pixel.
+            extra_args={
+                DataKey.MASK: {"resample": Resample.BILINEAR, "align_corners": False},
+            },
         )
         self.camera = aug.AugmentationSequential(
             aug.RandomSharpness(2.0, p=degrade),

@@ -123,7 +123,7 @@ def _parse(manifest: Path) -> list[PairRecord]:
             row = json.loads(line)
             photo, styled = row.pop("photo_file_name"), row.pop("styled_file_name")
             split = row.pop("split", "train")
-        except (json.JSONDecodeError, KeyError, AttributeError) as error:
+        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"{manifest}, line {number}, must be JSON with photo_file_name and "
                 f"styled_file_name ({type(error).__name__}: {error})."

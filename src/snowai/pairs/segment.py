@@ -33,9 +33,9 @@ class ToonStyle:
 
     eyes: float = 0.5
     smoothing: int = 6
-    tones: int = 8
-    saturation: float = 1.15
-    brightness: float = 0.22
+    tones: int = 5
+    saturation: float = 1.2
+    brightness: float = 0.3
     lines: float = 0.85
     light: float = 0.9
 
@@ -98,7 +98,7 @@ def flatten_colours(image: Tensor, *, passes: int = 4, contrast: float = 0.06) -
     return image
 
 
-def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 4.0) -> Tensor:
+def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 2.5) -> Tensor:
     r"""Draw brightness as a soft staircase; hue stays.
 
     Between two neighbouring levels the brightness :math:`t \in [0, 1]` becomes
@@ -114,7 +114,7 @@ def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 4.0) -> Ten
     """
     if levels < 2:
         raise ValueError(f"levels must be at least 2; got {levels}.")
-    light = kornia.color.rgb_to_grayscale(image)
+    light: Tensor = kornia.color.rgb_to_grayscale(image)
     scaled = light * (levels - 1)
     floor = scaled.floor()
     rise = torch.tanh(sharpness * (scaled - floor - 0.5)) / math.tanh(sharpness / 2)

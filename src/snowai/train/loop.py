@@ -222,7 +222,7 @@ class _Run:
     def _update(self, name: str, total: Tensor, losses: Mapping[str, Tensor], step: int) -> None:
         """Take one optimiser step, or stop before the damage is done."""
         if not bool(torch.isfinite(total)):
-            shown = ", ".join(f"{key} {float(loss):.3g}" for key, loss in losses.items())
+            shown = ", ".join(f"{key} {loss.item():.3g}" for key, loss in losses.items())
             state = self.folder / STATE
             kept = (
                 f"the last good state is {state}" if state.is_file() else "no state was saved yet"

@@ -1,0 +1,85 @@
+"""Sheets to look at and distances to decide by."""
+
+import pytest
+import torch
+
+from snowai.analysis import eye_crops, paired_distances, sheet, show
+from snowai.faces import align, alignment_matrix
+from snowai.faces.schemes import SCHEMES
+from snowai.image import to_tensor
+from snowai.losses import LPIPSLoss
+
+
+@pytest.fixture(scope="module")
+def crop(astronaut, face):
+    matrix = alignment_matrix(face, 128)
+    return align(to_tensor(astronaut)[None], matrix[None], 128), face.transform(matrix).points[None]
+
+
+def test_sheets_hold_every_picture_where_it_belongs():
+    red, blue = torch.zeros(3, 16, 16), torch.zeros(3, 16, 16)
+    red[0], blue[2] = 1, 1
+    page = sheet([[red, blue], [blue, red]])
+    assert page.shape == (3, 36, 36)
+    assert page[:, 8, 8].tolist() == [1, 0, 0]
+    assert page[:, 8, 28].tolist() == [0, 0, 1]
+    assert page[:, 28, 28].tolist() == [1, 0, 0]
+    assert page[:, 18, 18].tolist() == [1, 1, 1]
+
+
+def test_rows_are_brought_to_one_height_and_masks_become_grey():
+    page = sheet([[torch.zeros(3, 32, 32), torch.ones(1, 16, 16) * 0.5]])
+    assert page.shape == (3, 32, 68)
+    assert page[:, 16, 50].tolist() == [0.5] * 3
+
+
+def test_titles_are_drawn_above():
+    pictures = [[torch.zeros(3, 64, 64), torch.zeros(3, 64, 64)]]
+    page = sheet(pictures, titles=["photo", "styled"])
+    header = page[:, : page.shape[1] - 64]
+    assert header.shape[1] > 10
+    assert header[..., :64].min() < 0.5
+    assert header[..., 68:].min() < 0.5
+    assert show(pictures).size == (132, 64)
+
+
+def test_empty_sheets_are_refused():
+    with pytest.raises(ValueError, match="at least one image in each row"):
+        sheet([[]])
+
+
+def test_eye_crops_show_left_eyes_then_right_eyes_in_the_middle(crop):
+    image, points = crop
+    spots = torch.zeros_like(image)
+    for channel, region in ((0, "left_eye"), (1, "right_eye")):
+        eye = points[0, list(SCHEMES["mediapipe478"].regions[region])]
+        x, y = ((eye.amax(0) + eye.amin(0)) / 2).long().tolist()
+        spots[0, channel, y - 1 : y + 2, x - 1 : x + 2] = 1
+    eyes = eye_crops(spots, points, scheme="mediapipe478")
+    for eye, channel in zip(eyes, (0, 1), strict=True):
+        assert not eye[1 - channel].any()
+        middle = (eye[channel] > 0.5).nonzero().float().mean(dim=0)
+        assert (middle - 31.5).abs().max() < 3
+
+
+def test_distances_are_zero_for_equals_and_grow(crop):
+    image, points = crop
+    lpips = LPIPSLoss("squeeze", backbone_weights="random")
+    same = paired_distances(image, image, points, lpips=lpips)
+    assert same["l1"] == same["lpips"] == same["eye_lpips"] == 0
+    assert same["ssim"] == pytest.approx(1.0)
+    changed = image.clone()
+    changed[..., 80:] = 0
+    far = paired_distances(changed, image, points, lpips=lpips)
+    assert far["l1"] > 0
+    assert far["ssim"] < 1
+    assert far.keys() == same.keys()
+
+
+def test_eye_distances_see_the_eyes_only(crop):
+    image, points = crop
+    changed = image.clone()
+    changed[..., 100:, :] = 0  # The chin.
+    far = paired_distances(changed, image, points)
+    assert far["l1"] > 0.05
+    assert far["eye_l1"] == 0

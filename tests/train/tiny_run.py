@@ -1,0 +1,69 @@
+"""A tiny training run that a test can start as a process, kill, and start again.
+
+python tiny_run.py FOLDER STEPS
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from snowai.models import EyeMaskInput, SEUNet
+from snowai.pairs import Pair
+from snowai.train import DiscriminatorConfig, FitResult, TrainConfig, fit
+from snowai.train.config import LossWeights
+
+STEPS = 12
+
+
+class Squares(Dataset):
+    """Ten random pictures and their mirror images."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        if not 0 <= index < 10:
+            raise IndexError(index)
+        generator = torch.Generator().manual_seed(index)
+        photo = torch.rand(3, 32, 32, generator=generator)
+        mask = (torch.rand(1, 32, 32, generator=generator) > 0.8).float()
+        return Pair(photo, photo.flip(0), mask, torch.rand(478, 2, generator=generator) * 32)
+
+
+def config(steps: int = STEPS, **changes) -> TrainConfig:
+    return TrainConfig(
+        **(
+            {
+                "steps": steps,
+                "batch_size": 2,
+                "size": 32,
+                "warmup": 3,
+                "adversarial_from": 0.25,
+                "r1": 1.0,
+                "log_every": 1,
+                "sample_every": 6,
+                "save_every": 2,
+                "weights": LossWeights(perceptual=0.0),
+                "discriminator": DiscriminatorConfig(width=4, n_layers=2, scales=2),
+            }
+            | changes
+        )
+    )
+
+
+def network() -> EyeMaskInput:
+    torch.manual_seed(0)
+    return EyeMaskInput(
+        SEUNet(4, widths=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1)), drop_probability=0.3
+    )
+
+
+def run(folder: Path, *, resume: bool = False, **changes) -> FitResult:
+    return fit(network(), Squares(), folder, config=config(**changes), resume=resume)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]), resume=True, steps=int(sys.argv[2]))
