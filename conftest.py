@@ -76,7 +76,7 @@ def _names_in_doctests(
     doctest_namespace: dict[str, object], request: pytest.FixtureRequest
 ) -> None:
     if isinstance(request.node, pytest.DoctestItem):
-        doctest_namespace["snowai"] = snowai
+        doctest_namespace.update(snowai=snowai, torch=torch)
         source = request.node.dtest.docstring if request.node.dtest else ""
         for name in ("astronaut", "tiny_pairs"):
             if name in source:

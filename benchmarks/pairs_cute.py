@@ -91,6 +91,7 @@ def train(arm: str, pairs: PairDataset, lpips: LPIPSLoss, arguments: Arguments) 
         steps=arguments.steps,
         batch_size=arguments.batch_size,
         precision="bf16",
+        eye_grow=0.0,
         seed=arguments.seed,
         weights=LossWeights(perceptual=10.0, adversarial=0.0, feature_matching=0.0),
         sample_every=100,

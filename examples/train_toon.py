@@ -19,7 +19,7 @@ from snowai import checkpoint
 from snowai.image import find_images
 from snowai.losses import PerceptualLoss, lite0_features
 from snowai.pairs import PairDataset, draw_pairs
-from snowai.train import TrainConfig
+from snowai.train import LossWeights, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,13 @@ def main(arguments: Arguments) -> None:
     for pairs in (train, test):
         pairs.find_landmarks(landmarker)
     config = TrainConfig(
-        steps=arguments.steps, batch_size=4, precision="bf16", sample_every=100, save_every=100
+        steps=arguments.steps,
+        batch_size=4,
+        precision="bf16",
+        eye_gain=8.0,
+        weights=LossWeights(pixel=20.0),
+        sample_every=100,
+        save_every=100,
     )
     torch.manual_seed(config.seed)
     result = snowai.fit(

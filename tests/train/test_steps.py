@@ -71,6 +71,18 @@ def test_eyes_count_more(pair):
     assert (ratio[0] / ratio[1]).item() == pytest.approx(5.0)
 
 
+def test_grown_eyes_reach_around_the_eyes(pair):
+    mask = torch.zeros(2, 1, 32, 32)
+    mask[..., 10:12, 10:12] = 1
+    pair = pair._replace(styled=pair.photo, eye_mask=mask)
+    beside = pair.photo.clone()
+    beside[..., 10, 14] += 1
+    near, far = (
+        generator_losses(beside, pair, eye_gain=4.0, eye_grow=grow)["pixel"] for grow in (0.1, 0.0)
+    )
+    assert near > 4 * far
+
+
 def test_weights_decide_and_unweighted_losses_do_not_count():
     losses = {"a": torch.tensor(1.0), "b": torch.tensor(10.0), "c": torch.tensor(100.0)}
     assert weighted_sum(losses, {"a": 2.0, "b": 0.5}).item() == 7.0

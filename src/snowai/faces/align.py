@@ -125,7 +125,7 @@ def feather_mask(size: int, *, feather: float = 0.12) -> Tensor:
 
     Example:
         >>> mask = feather_mask(64)
-        >>> mask[0, 0, 32, 32].item(), mask[0, 0, 0, 32].item() < 0.01
+        >>> mask[0, 0, 32, 32].item(), mask[0, 0, 0, 32].item() < 0.02
         (1.0, True)
     """
     if not 0 < feather <= 0.5:

@@ -79,8 +79,8 @@ def r1_penalty(real_logits: Logits, real_images: Tensor) -> Tensor:
 
     Example:
         >>> image = torch.zeros(1, 1, 1, 1, requires_grad=True)
-        >>> r1_penalty(3 * image, image)
-        tensor(9., grad_fn=<MeanBackward0>)
+        >>> r1_penalty(3 * image, image).item()
+        9.0
     """
     if not real_images.requires_grad:
         raise ValueError("real_images must require a gradient: call requires_grad_() before D.")

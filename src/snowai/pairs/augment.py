@@ -30,7 +30,7 @@ class PairAugment(nn.Module):
         - A batch of pairs; see :class:`Pair`.
 
     Example:
-        >>> pair = Pair(*(part[None] for part in PairDataset(tiny_pairs, size=64)[0]))
+        >>> pair = Pair(*(part[None] for part in snowai.PairDataset(tiny_pairs, size=64)[0]))
         >>> PairAugment()(pair).photo.shape
         torch.Size([1, 3, 64, 64])
     """

@@ -58,6 +58,7 @@ class TrainConfig:
         gan: The adversarial game.
         r1: Weight gamma of the penalty on the discriminator's slope, every 16th step; 0 is off.
         eye_gain: Extra weight of the pixels in the eyes.
+        eye_grow: How far around the eyes that reaches, as a share of the height.
         clip: Largest norm of the gradients.
         ema: Decay of the averaged weights, which are the ones that are kept.
         precision: "no" (float32) or "bf16" (mixed; nearly twice as fast where it is native).
@@ -84,6 +85,7 @@ class TrainConfig:
     gan: Literal["lsgan", "hinge", "non_saturating"] = "lsgan"
     r1: float = 0.0
     eye_gain: float = 4.0
+    eye_grow: float = 0.03
     clip: float = 1.0
     ema: float = 0.999
     precision: Literal["no", "bf16"] = "no"

@@ -192,6 +192,7 @@ class _Run:
                 discriminator=self.discriminator if judged else None,
                 perceptual=self.perceptual,
                 eye_gain=self.config.eye_gain,
+                eye_grow=self.config.eye_grow,
                 gan=self.config.gan,
             )
         self._update("network", weighted_sum(losses, self.weights), losses, step)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from snowai.losses import (
     discriminator_loss,
@@ -29,6 +30,7 @@ def generator_losses(
     discriminator: nn.Module | None = None,
     perceptual: nn.Module | None = None,
     eye_gain: float = 4.0,
+    eye_grow: float = 0.0,
     gan: Gan = "lsgan",
 ) -> dict[str, Tensor]:
     """Return the network's losses by name.
@@ -39,12 +41,13 @@ def generator_losses(
         discriminator: Judges (image, photo + eye mask); without it there are no adversarial terms.
         perceptual: Called with (prediction, target).
         eye_gain: Extra weight of the pixels in the eyes.
+        eye_grow: Widen the eyes for that by this share of the height: drawn eyes are larger.
         gan: The adversarial game.
 
     Returns:
         "pixel", and where asked "perceptual", "adversarial", "feature_matching".
     """
-    weight = region_weight(pair.eye_mask, eye_gain)
+    weight = region_weight(_grown(pair.eye_mask, eye_grow), eye_gain)
     losses = {"pixel": l1_loss(prediction, pair.styled, weight=weight)}
     if perceptual is not None:
         losses["perceptual"] = perceptual(prediction, pair.styled)
@@ -104,6 +107,12 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
     """
     terms = [loss * weights[name] for name, loss in losses.items() if name in weights]
     return torch.stack(terms).sum()
+
+
+def _grown(mask: Tensor, share: float) -> Tensor:
+    """Widen a mask by a share of its height."""
+    reach = round(mask.shape[-2] * share)
+    return F.max_pool2d(mask, 2 * reach + 1, stride=1, padding=reach) if reach else mask
 
 
 def _condition(pair: Pair) -> Tensor:
