@@ -5,7 +5,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["check_choice", "check_image", "check_matrix", "check_points", "check_same_shape"]
+__all__ = [
+    "check_choice",
+    "check_image",
+    "check_matrix",
+    "check_points",
+    "check_range",
+    "check_same_device",
+    "check_same_shape",
+]
 
 
 def check_image(image: Tensor, name: str, *, channels: int | None = None) -> None:
@@ -40,6 +48,15 @@ def check_same_shape(first: Tensor, second: Tensor, names: tuple[str, str]) -> N
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same shape; "
             f"got {tuple(first.shape)} and {tuple(second.shape)}."
+        )
+
+
+def check_same_device(first: Tensor, second: Tensor, names: tuple[str, str]) -> None:
+    """Raise ValueError unless both tensors are on one device."""
+    if first.device != second.device:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must be on one device; got {first.device} and "
+            f"{second.device}. Move one with .to(device)."
         )
 
 

@@ -95,6 +95,13 @@ def test_wrong_inputs_are_refused(network, image, mask, sentence):
         network(image, mask)
 
 
+def test_two_devices_are_one_sentence(network):
+    with pytest.raises(
+        ValueError, match="image and eye_mask must be on one device; got cpu and meta"
+    ):
+        network(torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64, device="meta"))
+
+
 def test_drop_probability_is_checked():
     with pytest.raises(ValueError, match="drop_probability must be in"):
         EyeMaskInput(snowai.create_model("se_unet_tiny"), drop_probability=1.0)

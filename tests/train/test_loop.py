@@ -1,6 +1,7 @@
 """The loop: what it leaves, and that it survives."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -222,6 +223,25 @@ def test_bf16_trains(tmp_path):
 def test_workers_see_the_same_pairs_in_the_same_order(whole, tmp_path):
     tiny_run.run(tmp_path, workers=2)
     assert_same_run(whole, tmp_path)
+
+
+def test_two_processes_keep_the_same_weights_and_their_own_chance(tmp_path):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*launch, str(Path(tiny_run.__file__)), str(tmp_path), "4"],
+        check=True,
+        capture_output=True,
+        env=environment,
+    )
+    weights = [load_file(tmp_path / f"rank{rank}.safetensors")["weights"] for rank in (0, 1)]
+    assert torch.equal(*weights)
+    assert not torch.equal(
+        weights[0], torch.cat([p.flatten() for p in tiny_run.network().parameters()])
+    )
+    kept = state(tmp_path)
+    assert not torch.equal(kept["random.0.cpu"], kept["random.1.cpu"])
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
 
 
 def test_every_epoch_sees_every_pair_once_and_processes_share_them():

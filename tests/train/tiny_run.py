@@ -3,10 +3,12 @@
 python tiny_run.py FOLDER STEPS
 """
 
+import os
 import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch.utils.data import Dataset
 
 from snowai.models import EyeMaskInput, SEUNet
@@ -66,4 +68,9 @@ def run(folder: Path, *, resume: bool = False, **changes) -> FitResult:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run(Path(sys.argv[1]), resume=True, steps=int(sys.argv[2]))
+    trained = network()
+    folder = Path(sys.argv[1])
+    fit(trained, Squares(), folder, config=config(int(sys.argv[2])), resume=True)
+    if "RANK" in os.environ:
+        weights = torch.cat([weight.detach().flatten() for weight in trained.parameters()])
+        save_file({"weights": weights}, folder / f"rank{os.environ['RANK']}.safetensors")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from snowai._checks import check_choice, check_image
+from snowai._checks import check_choice, check_image, check_same_device
 from snowai.checkpoint import keeps_config
 from snowai.layers import SqueezeExcite, init_weights
 
@@ -166,4 +166,5 @@ def _join(image: Tensor, condition: Tensor | None, channels: int) -> Tensor:
     if condition is None:
         raise ValueError(f"This discriminator wants a condition with {channels} channels.")
     check_image(condition, "condition", channels=channels)
+    check_same_device(image, condition, ("image", "condition"))
     return torch.cat([image, condition], dim=1)

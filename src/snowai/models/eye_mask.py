@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snowai._checks import check_image
+from snowai._checks import check_image, check_same_device
 from snowai.checkpoint import config_of, keeps_config
 
 __all__ = ["EyeMaskInput", "widen_input"]
@@ -59,6 +59,7 @@ class EyeMaskInput(nn.Module):
         if eye_mask is None:
             eye_mask = torch.zeros_like(image[:, :1])
         check_image(eye_mask, "eye_mask", channels=1)
+        check_same_device(image, eye_mask, ("image", "eye_mask"))
         if self.training:
             eye_mask = self._disturb(eye_mask)
         output: Tensor = self.network(torch.cat([image, eye_mask], dim=1))

@@ -55,6 +55,7 @@ class TrainConfig:
         warmup: Steps over which the learning rates rise from 0.
         decay_from: Share of the steps after which they fall linearly to 0.
         adversarial_from: Share of the steps before the discriminator speaks.
+        adversarial_warmup: Share of the steps over which its weights then rise from 0.
         gan: The adversarial game.
         r1: Weight gamma of the penalty on the discriminator's slope, every 16th step; 0 is off.
         eye_gain: Extra weight of the pixels in the eyes.
@@ -82,6 +83,7 @@ class TrainConfig:
     warmup: int = 100
     decay_from: float = 0.5
     adversarial_from: float = 0.2
+    adversarial_warmup: float = 0.05
     gan: Literal["lsgan", "hinge", "non_saturating"] = "lsgan"
     r1: float = 0.0
     eye_gain: float = 4.0
@@ -104,7 +106,7 @@ class TrainConfig:
         for name in ("steps", "batch_size", "log_every", "sample_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("decay_from", "adversarial_from", "ema"):
+        for name in ("decay_from", "adversarial_from", "adversarial_warmup", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
 

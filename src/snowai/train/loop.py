@@ -16,6 +16,7 @@ from snowai._files import append_line, write_text
 from snowai.analysis import sheet
 from snowai.checkpoint import save
 from snowai.image import write_image
+from snowai.losses import adversarial_warmup
 from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair, PairAugment
 from snowai.train.config import TrainConfig
@@ -195,11 +196,20 @@ class _Run:
                 eye_grow=self.config.eye_grow,
                 gan=self.config.gan,
             )
-        self._update("network", weighted_sum(losses, self.weights), losses, step)
+        self._update("network", weighted_sum(losses, self._weights(step)), losses, step)
         if judged:
             losses |= self._judge(prediction, pair, step)
         update_ema(self.ema, self.network, decay=self.config.ema, step=step)
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _weights(self, step: int) -> dict[str, float]:
+        """Return the losses' weights at a step: the judge's rise slowly."""
+        start, length = self.config.adversarial_from, self.config.adversarial_warmup
+        factor = adversarial_warmup(
+            step, start=round(start * self.config.steps), length=round(length * self.config.steps)
+        )
+        risen = {name: self.weights[name] * factor for name in ("adversarial", "feature_matching")}
+        return self.weights | risen
 
     def _judge(self, prediction: Tensor, pair: Pair, step: int) -> dict[str, Tensor]:
         with_r1 = self.config.r1 > 0 and step % _R1_EVERY == 0
