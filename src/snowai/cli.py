@@ -58,7 +58,7 @@ def apply(
         strength: 0 leaves the photo, 1 is the whole filter.
         device: Where the network runs: cpu, cuda, mps.
     """
-    from snowai.filters import FaceFilter, FilterResult
+    from snowai.filters import FaceFilter
     from snowai.image import BadImage, read_image, write_image
 
     paths = _expand(photos)
@@ -71,8 +71,6 @@ def apply(
             _say(f"snowai apply: {error}", error=True)
             failed += 1
             continue
-        if not isinstance(result, FilterResult):
-            raise TypeError("One photo must give one result.")
         if not result.found:
             _say(f"{path}: no face found; written unchanged.")
         write_image(target, result.image)

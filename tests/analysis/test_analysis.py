@@ -33,6 +33,12 @@ def test_rows_are_brought_to_one_height_and_masks_become_grey():
     assert page[:, 16, 50].tolist() == [0.5] * 3
 
 
+def test_tall_rows_are_shrunk():
+    assert sheet([[torch.zeros(3, 400, 200)]], max_height=100).shape == (3, 100, 50)
+    page = sheet([[torch.zeros(3, 400, 200)]], titles=["a"], max_height=100)
+    assert page.shape == (3, 120, 50)
+
+
 def test_titles_are_drawn_above():
     pictures = [[torch.zeros(3, 64, 64), torch.zeros(3, 64, 64)]]
     page = sheet(pictures, titles=["photo", "styled"])

@@ -107,6 +107,12 @@ def test_views_differ_and_the_manifest_says_how_they_were_made(tmp_path, photo, 
     assert row["style"]["tones"] == ToonStyle().tones
 
 
+def test_photos_of_one_name_never_mix(tmp_path, photo, landmarker):
+    with pytest.raises(ValueError, match="2 photos are named astronaut"):
+        draw_pairs([photo, tmp_path / "other" / "astronaut.jpg"], tmp_path / "out", landmarker)
+    assert not (tmp_path / "out").exists()
+
+
 def test_photos_without_a_face_are_an_error(tmp_path, landmarker):
     write_image(tmp_path / "grey.png", torch.full((3, 64, 64), 0.5))
     with pytest.raises(ValueError, match="None of the 1 photos shows a face"):

@@ -14,13 +14,16 @@ __all__ = ["sheet", "show"]
 _GAP = 4  # Pixels between pictures.
 
 
-def sheet(rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = ()) -> Tensor:
+def sheet(
+    rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = (), max_height: int = 1024
+) -> Tensor:
     """Lay images out in rows, with a title over each column.
 
     Args:
         rows: Images (3, H, W) or masks (1, H, W) in [0, 1]; those of a row are brought to one
             height.
         titles: A word for each column.
+        max_height: Taller rows are shrunk to this.
 
     Returns:
         One image (3, H, W).
@@ -35,18 +38,20 @@ def sheet(rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = ()) -> Te
     """
     if not rows or not all(rows):
         raise ValueError("A sheet needs at least one image in each row.")
-    lines = [_row(images) for images in rows]
+    lines = [_row(images, max_height) for images in rows]
     width = max(line.shape[-1] for line in lines)
     gap = torch.ones(3, _GAP, width)
     stacked: list[Tensor] = []
     for line in lines:
         stacked += [F.pad(line, (0, width - line.shape[-1]), value=1.0), gap]
     body = torch.cat(stacked[:-1], dim=1)
-    return body if not titles else torch.cat([_header(rows[0], titles, width), body], dim=1)
+    if not titles:
+        return body
+    return torch.cat([_header(rows[0], titles, width, lines[0].shape[-2]), body], dim=1)
 
 
-def _row(images: Sequence[Tensor]) -> Tensor:
-    height = max(image.shape[-2] for image in images)
+def _row(images: Sequence[Tensor], max_height: int) -> Tensor:
+    height = min(max(image.shape[-2] for image in images), max_height)
     cells: list[Tensor] = []
     for image in images:
         cells += [_cell(image, height), torch.ones(3, height, _GAP)]
@@ -61,9 +66,8 @@ def _cell(image: Tensor, height: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
 
 
-def _header(images: Sequence[Tensor], titles: Sequence[str], width: int) -> Tensor:
-    """Draw the titles over the first row's cells."""
-    height = max(image.shape[-2] for image in images)
+def _header(images: Sequence[Tensor], titles: Sequence[str], width: int, height: int) -> Tensor:
+    """Draw the titles over the first row's cells; the row is ``height`` high."""
     size = max(12, height // 16)
     header = Image.new("RGB", (width, size + 8), "white")
     draw, font, left = ImageDraw.Draw(header), ImageFont.load_default(size), 0

@@ -1,6 +1,7 @@
 """Make a pair set from photos and a style drawn by code."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,10 +47,13 @@ def draw_pairs(
         The manifest's records. Photos without a face give none.
 
     Raises:
-        ValueError: No photo has a face.
+        ValueError: No photo has a face, or two photos have one name.
         BadImage: A file is no image (named).
     """
     root, style = Path(root), style or ToonStyle()
+    (stem, count), *_ = Counter(Path(photo).stem for photo in photos).most_common(1) or [("", 0)]
+    if count > 1:
+        raise ValueError(f"{count} photos are named {stem}, so their pairs would mix; rename them.")
     records: list[PairRecord] = []
     for path in tqdm([Path(photo) for photo in photos], desc="drawing", unit="photo"):
         image = read_image(path)
