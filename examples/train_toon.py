@@ -1,6 +1,6 @@
 """How the shipped filter "toon" was made, from public-domain portraits to one file of 2 MB.
 
-    python examples/train_toon.py PORTRAITS [--work runs/toon] [--steps 2200]
+    python examples/train_toon.py PORTRAITS [--work runs/toon] [--steps 2600]
 
 Draws each portrait as a toon by code, trains se_unet_base with the eye mask on the pairs, and
 writes WORK/toon.safetensors in half precision with its provenance in the header. The portraits
@@ -35,7 +35,7 @@ class Arguments:
 
     portraits: tyro.conf.Positional[Path]
     work: Path = Path("runs/toon")
-    steps: int = 2200
+    steps: int = 2600
     threads: int = 2
 
 

