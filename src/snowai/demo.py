@@ -21,6 +21,8 @@ from snowai.train import LossWeights, TrainConfig, fit
 
 __all__ = ["DemoConfig", "run_demo"]
 
+_SIDE = 512  # Of the pictures in the comparison, in pixels.
+
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -107,19 +109,21 @@ def _train(pairs: PairDataset, work: Path, config: DemoConfig) -> tuple[nn.Modul
     perceptual = PerceptualLoss(lite0_features())
     trial = TrainConfig(
         steps=6,
-        batch_size=4,
+        batch_size=2,
         size=config.size,
         precision="bf16",
         warmup=10,
         ema=0.98,
-        learning_rate=2e-3,
-        weights=LossWeights(adversarial=0.0, feature_matching=0.0),
+        learning_rate=3e-3,
+        eye_gain=8.0,
+        weights=LossWeights(pixel=20.0, adversarial=0.0, feature_matching=0.0),
         sample_every=10_000,
         save_every=10_000,
         seed=config.seed,
     )
     torch.manual_seed(config.seed)
     network = EyeMaskInput(create_model("se_unet_tiny"))
+    fit(network, pairs, work / "warm-up", config=trial, perceptual=perceptual)
     start = time.perf_counter()
     fit(network, pairs, work / "trial", config=trial, perceptual=perceptual)
     steps = max(round(config.seconds / (time.perf_counter() - start) * trial.steps), 20)
@@ -140,9 +144,9 @@ def _compare(paths: Sequence[Path], trained: FaceFilter, shipped: FaceFilter) ->
         images: list[Tensor] = [face_filter(photo).image for face_filter in (trained, shipped)]
         mask = _whole_mask(crops.eye_masks[:1], crops.matrices[:1], photo)
         rows.append([photo, mask, *images])
-        close = [align(image[None], crops.matrices[:1], shipped.size)[0] for image in images]
-        rows.append([crops.images[0], crops.eye_masks[0], *close])
-    return sheet(rows, titles=["photo", "eye mask", "just trained", "shipped"], max_height=512)
+        close = crops.matrices[:1] * (_SIDE / shipped.size)
+        rows.append([align(image[None], close, _SIDE)[0] for image in (photo, mask, *images)])
+    return sheet(rows, titles=["photo", "eye mask", "just trained", "shipped"], max_height=_SIDE)
 
 
 def _whole_mask(mask: Tensor, matrix: Tensor, photo: Tensor) -> Tensor:
