@@ -78,4 +78,6 @@ def docs(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Execute the notebooks."""
     _install(session, "examples")
-    session.run("pytest", "--nbmake", "--nbmake-timeout=600", "examples", "-p", "no:cacheprovider")
+    # The tests' own options and fixtures need packages that notebooks do without.
+    plain = ("--noconftest", "--override-ini=addopts=")
+    session.run("pytest", *plain, "--nbmake", "--nbmake-timeout=600", "examples")
