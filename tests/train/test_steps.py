@@ -51,6 +51,12 @@ def test_the_generator_step_leaves_the_discriminator_alone(pair, judge):
     assert all(weight.requires_grad for weight in judge.parameters())
 
 
+def test_a_frozen_judge_stays_frozen(pair, judge):
+    judge.requires_grad_(False)
+    generator_losses(pair.photo, pair, discriminator=judge)
+    assert not any(weight.requires_grad for weight in judge.parameters())
+
+
 def test_the_discriminator_step_leaves_the_network_alone(pair, judge):
     prediction = pair.photo.clone().requires_grad_()
     losses = discriminator_losses(prediction, pair, discriminator=judge, with_r1=True)

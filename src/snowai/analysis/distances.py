@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from snowai._checks import check_image, check_points, check_same_shape
+from snowai.faces.landmarks import region_points
 from snowai.faces.schemes import scheme_named
 from snowai.losses import l1_loss
 
@@ -38,7 +39,7 @@ def eye_crops(image: Tensor, points: Tensor, *, scheme: str, size: int = 64) -> 
     check_points(points, "points", count=scheme_named(scheme).size)
     boxes = []
     for region in ("left_eye", "right_eye"):
-        eye = points[:, list(scheme_named(scheme).regions[region])]
+        eye = region_points(points, region, scheme=scheme)
         centre = (eye.amax(dim=1) + eye.amin(dim=1)) / 2
         half = (eye.amax(dim=1) - eye.amin(dim=1))[:, :1] * _EYE_SIDE / 2
         index = torch.arange(len(eye), device=image.device, dtype=image.dtype)[:, None]

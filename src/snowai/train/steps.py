@@ -1,6 +1,7 @@
 """One training step as pure functions: losses by name, unweighted, so they can be logged."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -52,13 +53,11 @@ def generator_losses(
     if perceptual is not None:
         losses["perceptual"] = perceptual(prediction, pair.styled)
     if discriminator is not None:
-        # The judge is no pupil here: without its weights' gradients the step is a third cheaper.
-        discriminator.requires_grad_(False)
         condition = _condition(pair)
-        fake: list[Features] = discriminator(prediction, condition)
+        with _frozen(discriminator):
+            fake: list[Features] = discriminator(prediction, condition)
         with torch.no_grad():
             real: list[Features] = discriminator(pair.styled, condition)
-        discriminator.requires_grad_(True)
         losses["adversarial"] = generator_loss([scale[-1] for scale in fake], kind=gan)
         losses["feature_matching"] = feature_matching_loss(fake, real)
     return losses
@@ -107,6 +106,19 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
     """
     terms = [loss * weights[name] for name, loss in losses.items() if name in weights]
     return torch.stack(terms).sum()
+
+
+@contextlib.contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Keep gradients from a module's weights for a while: it is asked here, and does not learn."""
+    learning = [weight for weight in module.parameters() if weight.requires_grad]
+    try:
+        for weight in learning:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in learning:
+            weight.requires_grad_(True)
 
 
 def _grown(mask: Tensor, share: float) -> Tensor:
