@@ -99,6 +99,8 @@ def in_onnxruntime(network: nn.Module, image: torch.Tensor, threads: int) -> Cal
     program.save(buffer)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Waiting threads of the other sessions would otherwise spin on the cores that this one needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         buffer.getvalue(), options, providers=["CPUExecutionProvider"]
     )

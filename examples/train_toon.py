@@ -1,6 +1,6 @@
 """How the shipped filter "toon" was made, from public-domain portraits to one file of 2 MB.
 
-    python examples/train_toon.py PORTRAITS [--work runs/toon] [--steps 2600]
+    python examples/train_toon.py PORTRAITS [--work runs/toon] [--steps 3400]
 
 Draws each portrait as a toon by code, trains se_unet_base with the eye mask on the pairs, and
 writes WORK/toon.safetensors in half precision with its provenance in the header. The portraits
@@ -35,7 +35,7 @@ class Arguments:
 
     portraits: tyro.conf.Positional[Path]
     work: Path = Path("runs/toon")
-    steps: int = 2600
+    steps: int = 3400
     threads: int = 2
 
 
@@ -53,7 +53,8 @@ def main(arguments: Arguments) -> None:
         steps=arguments.steps,
         batch_size=4,
         precision="bf16",
-        eye_gain=8.0,
+        decay_from=0.8,
+        eye_gain=16.0,
         weights=LossWeights(pixel=20.0),
         sample_every=100,
         save_every=100,
