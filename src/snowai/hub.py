@@ -33,7 +33,7 @@ def from_pretrained(
         classes: Further classes by name, for networks of your own.
 
     Raises:
-        FileNotFoundError: Nothing of that name, here or (or reachable) on the Hub.
+        FileNotFoundError: Nothing of that name, here or within reach on the Hub.
         ValueError: The file is no checkpoint of ours; see :func:`snowai.checkpoint.load`.
 
     Example:
