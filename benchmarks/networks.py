@@ -19,9 +19,8 @@ import torch
 import tyro
 from results import write_section
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from snowai.models import create_model, list_models
+from snowai.models import create_model, list_models, model_cost
 
 REFERENCE = "se_unet_base"
 
@@ -46,7 +45,7 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     image = torch.rand(1, 4, arguments.size, arguments.size)
     networks = {name: create_model(name).eval() for name in list_models()}
-    sizes = {name: count(network, image) for name, network in networks.items()}
+    sizes = {name: model_cost(network, image) for name, network in networks.items()}
     runtimes = {
         "torch": {name: in_torch(network, image) for name, network in networks.items()},
         "ONNX Runtime": {
@@ -63,21 +62,14 @@ def main(arguments: Arguments) -> None:
         "| preset | M parameters | GMAC | torch, ratio (ms) | ONNX Runtime, ratio (ms) |",
         "|---|---|---|---|---|",
     ]
-    for name, (millions, gmac) in sizes.items():
+    for name, (parameters, macs) in sizes.items():
         cells = [
             f"{ratio(rounds, name):.2f} ({statistics.median(r[name] for r in rounds) * 1e3:.1f})"
             for rounds in times.values()
         ]
-        lines.append(f"| {name} | {millions:.2f} | {gmac:.2f} | " + " | ".join(cells) + " |")
+        cells = [name, f"{parameters / 1e6:.2f}", f"{macs / 1e9:.2f}", *cells]
+        lines.append("| " + " | ".join(cells) + " |")
     write_section("networks", "\n".join(lines))
-
-
-def count(network: nn.Module, image: torch.Tensor) -> tuple[float, float]:
-    """Return millions of parameters and billions of multiply-adds."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(image)
-    parameters = sum(weight.numel() for weight in network.parameters())
-    return parameters / 1e6, counter.get_total_flops() / 2e9
 
 
 def in_torch(network: nn.Module, image: torch.Tensor) -> Callable[[], object]:

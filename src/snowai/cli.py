@@ -174,18 +174,14 @@ def draw(
 def models() -> int:
     """List the presets with their size, and the filters that come with the package."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from snowai.hub import list_shipped
-    from snowai.models import create_model, list_models
+    from snowai.models import create_model, list_models, model_cost
 
     _say(f"{'preset':<16}{'M parameters':>14}{'GMAC at 256':>14}")
     for name in list_models():
-        network = create_model(name).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.zeros(1, 4, 256, 256))
-        millions = sum(weight.numel() for weight in network.parameters()) / 1e6
-        _say(f"{name:<16}{millions:>14.2f}{counter.get_total_flops() / 2e9:>14.2f}")
+        parameters, macs = model_cost(create_model(name).eval(), torch.zeros(1, 4, 256, 256))
+        _say(f"{name:<16}{parameters / 1e6:>14.2f}{macs / 1e9:>14.2f}")
     _say(f"Shipped filters: {', '.join(list_shipped())}")
     return 0
 

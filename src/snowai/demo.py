@@ -51,7 +51,7 @@ def run_demo(
 
     Args:
         photos: Image files with a face; default scikit-image's astronaut (NASA, public domain).
-        out: Folder to write: comparison.png, filter.safetensors, metrics.jsonl and the pairs.
+        out: Folder to write: comparison.png, filter.safetensors and metrics.jsonl.
         config: Time, size and seed.
 
     Returns:

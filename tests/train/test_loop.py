@@ -154,18 +154,18 @@ class Explosive(nn.Module):
         return (prediction - target).abs().mean() * (torch.nan if self.calls == self.at else 1)
 
 
+def explode(folder, at):
+    """Train with a loss that is no number at a step."""
+    config = tiny_run.config(weights=snowai.train.LossWeights(perceptual=1.0))
+    perceptual = Explosive(at)
+    fit(tiny_run.network(), tiny_run.Squares(), folder, config=config, perceptual=perceptual)
+
+
 def test_nan_stops_and_keeps_the_last_good_state(tmp_path):
-    weights = snowai.train.LossWeights(perceptual=1.0)
     with pytest.raises(
         DivergedError, match=r"diverged at step 8: .*perceptual nan.*last good state"
     ):
-        fit(
-            tiny_run.network(),
-            tiny_run.Squares(),
-            tmp_path,
-            config=tiny_run.config(weights=weights),
-            perceptual=Explosive(8),
-        )
+        explode(tmp_path, 8)
     assert all(
         tensor.isfinite().all() for tensor in state(tmp_path).values() if tensor.is_floating_point()
     )
@@ -174,15 +174,8 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path):
 
 
 def test_nan_before_the_first_state_says_so(tmp_path):
-    weights = snowai.train.LossWeights(perceptual=1.0)
     with pytest.raises(DivergedError, match="no state was saved yet"):
-        fit(
-            tiny_run.network(),
-            tiny_run.Squares(),
-            tmp_path,
-            config=tiny_run.config(weights=weights),
-            perceptual=Explosive(1),
-        )
+        explode(tmp_path, 1)
 
 
 def test_a_missing_perceptual_loss_is_an_error_and_not_a_silent_zero(tmp_path):

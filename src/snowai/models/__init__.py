@@ -2,7 +2,7 @@
 
 from snowai.models.discriminator import Features, MultiScaleDiscriminator, PatchDiscriminator
 from snowai.models.eye_mask import EyeMaskInput, widen_input
-from snowai.models.registry import create_model, list_models
+from snowai.models.registry import create_model, list_models, model_cost
 from snowai.models.unet import SEUNet, se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SEUNet",
     "create_model",
     "list_models",
+    "model_cost",
     "se_unet_base",
     "se_unet_hq",
     "se_unet_large",

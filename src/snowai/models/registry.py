@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from snowai._checks import check_choice
 from snowai.models.unet import se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
 
-__all__ = ["create_model", "list_models"]
+__all__ = ["create_model", "list_models", "model_cost"]
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "se_unet_tiny": se_unet_tiny,
@@ -46,3 +48,20 @@ def list_models(pattern: str = "*") -> list[str]:
         ['se_unet_tiny']
     """
     return [name for name in MODELS if fnmatch(name, pattern)]
+
+
+def model_cost(network: nn.Module, image: torch.Tensor) -> tuple[int, int]:
+    """Return a network's parameters and the multiply-adds that one input costs.
+
+    Args:
+        network: Any module.
+        image: Its input, e.g. :math:`(1, 4, 256, 256)`.
+
+    Example:
+        >>> model_cost(nn.Conv2d(3, 8, 1, bias=False), torch.zeros(1, 3, 4, 4))
+        (24, 384)
+    """
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    return parameters, counter.get_total_flops() // 2  # A multiply-add is two operations.
