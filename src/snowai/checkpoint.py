@@ -36,6 +36,8 @@ KNOWN_CLASSES: Mapping[str, str] = {
     "PatchDiscriminator": "snowai.models.discriminator",
     "MultiScaleDiscriminator": "snowai.models.discriminator",
     "EyeMaskInput": "snowai.models.eye_mask",
+    "StyleGAN2Generator": "snowai.models.stylegan2",
+    "StyleGAN2Discriminator": "snowai.models.stylegan2",
     "FaceFilter": "snowai.filters",
 }
 """Class name in a header -> module that defines it."""

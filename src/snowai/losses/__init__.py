@@ -5,6 +5,7 @@ from snowai.losses.adversarial import (
     adversarial_warmup,
     discriminator_loss,
     generator_loss,
+    path_lengths,
     r1_penalty,
 )
 from snowai.losses.backbones import lite0_features
@@ -32,6 +33,7 @@ __all__ = [
     "generator_loss",
     "l1_loss",
     "lite0_features",
+    "path_lengths",
     "r1_penalty",
     "region_weight",
 ]

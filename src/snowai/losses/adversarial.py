@@ -1,5 +1,6 @@
 """Adversarial losses: the student against the discriminator."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,6 +15,7 @@ __all__ = [
     "adversarial_warmup",
     "discriminator_loss",
     "generator_loss",
+    "path_lengths",
     "r1_penalty",
 ]
 
@@ -87,6 +89,31 @@ def r1_penalty(real_logits: Logits, real_images: Tensor) -> Tensor:
     total = torch.stack([logits.sum() for logits in _scales(real_logits)]).sum()
     (slope,) = torch.autograd.grad(total, real_images, create_graph=True)
     return slope.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, ws: Tensor) -> Tensor:
+    r"""How far the picture moves for a step in the latent, :math:`\|J_w^T y\|_2`, one a sample.
+
+    StyleGAN2 pulls these towards their running mean, so that equal steps change pictures equally:
+    ``((path_lengths(images, ws) - mean) ** 2).mean()``. The result carries a gradient.
+
+    Args:
+        images: :math:`(B, C, H, W)`, computed from ``ws``.
+        ws: :math:`(B, n, w)` with ``requires_grad``, one w for each layer.
+
+    Source:
+        Karras et al., https://arxiv.org/abs/1912.04958, section 3.2.
+
+    Example:
+        >>> ws = torch.zeros(2, 1, 4, requires_grad=True)
+        >>> path_lengths(ws.sum() + torch.zeros(2, 3, 8, 8), ws).shape
+        torch.Size([2])
+    """
+    if not ws.requires_grad:
+        raise ValueError("ws must require a gradient: take it from mapping(z) under grad mode.")
+    noise = torch.randn_like(images) / math.sqrt(images.shape[-2] * images.shape[-1])
+    (slope,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
+    return slope.square().sum(dim=2).mean(dim=1).sqrt()
 
 
 def adversarial_warmup(step: int, *, start: int, length: int) -> float:

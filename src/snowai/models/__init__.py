@@ -3,20 +3,34 @@
 from snowai.models.discriminator import Features, MultiScaleDiscriminator, PatchDiscriminator
 from snowai.models.eye_mask import EyeMaskInput, widen_input
 from snowai.models.registry import create_model, list_models, model_cost
+from snowai.models.stylegan2 import (
+    MappingNetwork,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    SynthesisNetwork,
+    grow,
+    stylegan2_resolutions,
+)
 from snowai.models.unet import SEUNet, se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
 
 __all__ = [
     "EyeMaskInput",
     "Features",
+    "MappingNetwork",
     "MultiScaleDiscriminator",
     "PatchDiscriminator",
     "SEUNet",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
+    "SynthesisNetwork",
     "create_model",
+    "grow",
     "list_models",
     "model_cost",
     "se_unet_base",
     "se_unet_hq",
     "se_unet_large",
     "se_unet_tiny",
+    "stylegan2_resolutions",
     "widen_input",
 ]

@@ -19,15 +19,19 @@ from snowai.image import write_image
 from snowai.losses import adversarial_warmup
 from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair, PairAugment
-from snowai.train.config import TrainConfig
-from snowai.train.data import BatchOrder, make_loader
-from snowai.train.state import (
+from snowai.runs import (
+    DivergedError,
+    forget_after,
     get_random_state,
     load_state,
+    make_accelerator,
+    place,
     save_state,
     set_random_state,
     update_ema,
 )
+from snowai.train.config import TrainConfig
+from snowai.train.data import BatchOrder, make_loader
 from snowai.train.steps import discriminator_losses, generator_losses, weighted_sum
 
 if TYPE_CHECKING:
@@ -37,10 +41,6 @@ __all__ = ["DivergedError", "FitResult", "fit"]
 
 STATE, NETWORK, METRICS = "state.safetensors", "network.safetensors", "metrics.jsonl"
 _R1_EVERY = 16
-
-
-class DivergedError(RuntimeError):
-    """A loss became infinite or no number; the last good state is on the disk."""
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,17 @@ class _Run:
         augment: nn.Module,
     ) -> None:
         self.config, self.folder, self.pairs, self.augment = config, folder, pairs, augment
-        self.accelerator = _accelerator()
+        self.accelerator = make_accelerator()
         self.device = self.accelerator.device
-        self.network = _placed(network, self.device).train()
+        self.network = place(network, self.device).train()
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         wanted = config.weights.perceptual > 0
-        self.perceptual = _placed(perceptual, self.device) if wanted and perceptual else None
+        self.perceptual = place(perceptual, self.device) if wanted and perceptual else None
         self.modules: dict[str, nn.Module] = {"network": self.network, "ema": self.ema}
         self.optimizers = {"network": _adam(self.network, config.learning_rate, (0.9, 0.99))}
         self.discriminator: nn.Module | None = None
         if config.needs_discriminator:
-            self.discriminator = _placed(
+            self.discriminator = place(
                 MultiScaleDiscriminator(condition_channels=4, **asdict(config.discriminator)),
                 self.device,
             )
@@ -284,7 +284,7 @@ class _Run:
         set_random_state(own, self.device)
         step = int(facts["step"])
         if self.accelerator.is_main_process:
-            _forget_after(self.folder / METRICS, step)
+            forget_after(self.folder / METRICS, step)
         return step
 
     def _save(self, step: int) -> None:
@@ -327,19 +327,6 @@ class _Run:
         write_image(self.folder / "samples" / f"{step:07d}.png", picture)
 
 
-def _accelerator() -> "Accelerator":
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise ImportError("Training needs accelerate: pip install 'snowai[train]'.") from error
-    return Accelerator()
-
-
-def _placed(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a module to the device, in the memory format that convolutions like best."""
-    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
 def _adam(
     module: nn.Module, learning_rate: float, betas: tuple[float, float]
 ) -> torch.optim.Optimizer:
@@ -353,15 +340,3 @@ def _gather(accelerator: "Accelerator", states: dict[str, Tensor]) -> dict[str, 
     if accelerator.num_processes == 1:
         return states
     return dict(gather_object(list(states.items())))
-
-
-def _forget_after(path: Path, step: int) -> None:
-    """Drop logged lines of steps that will be taken again, and half a line that a kill left."""
-    kept = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except json.JSONDecodeError:
-            continue
-    write_text(path, "".join(f"{line}\n" for line in kept))

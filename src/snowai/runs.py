@@ -1,18 +1,53 @@
-"""Everything a run needs to go on as if it had never stopped, in one atomic safetensors file."""
+"""What long runs share: devices, averaged weights, and a state to go on from after a kill."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from snowai._files import write_bytes
+from snowai._files import write_bytes, write_text
 
-__all__ = ["get_random_state", "load_state", "save_state", "set_random_state", "update_ema"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = [
+    "DivergedError",
+    "forget_after",
+    "get_random_state",
+    "load_state",
+    "make_accelerator",
+    "place",
+    "save_state",
+    "set_random_state",
+    "update_ema",
+]
+
+
+class DivergedError(RuntimeError):
+    """A loss became infinite or no number; the last good state is on the disk."""
+
+
+def make_accelerator() -> "Accelerator":
+    """Return accelerate's view of the devices.
+
+    Raises:
+        ImportError: accelerate is missing.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ImportError("Training needs accelerate: pip install 'snowai[train]'.") from error
+    return Accelerator()
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to the device, in the memory format that convolutions like best."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def update_ema(ema: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
@@ -128,3 +163,15 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
     }
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop logged lines of steps that will be taken again, and half a line that a kill left."""
+    kept = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except json.JSONDecodeError:
+            continue
+    write_text(path, "".join(f"{line}\n" for line in kept))

@@ -1,0 +1,404 @@
+"""Teach a StyleGAN2 generator a style from a few hundred pictures, or faces from scratch."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+from tqdm.auto import tqdm
+
+from snowai._files import append_line
+from snowai.checkpoint import config_of, save
+from snowai.image import write_image
+from snowai.losses import (
+    discriminator_loss,
+    generator_loss,
+    lite0_features,
+    path_lengths,
+    r1_penalty,
+)
+from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator
+from snowai.runs import (
+    DivergedError,
+    forget_after,
+    load_state,
+    make_accelerator,
+    place,
+    save_state,
+    update_ema,
+)
+from snowai.styles.ada import AdaptiveAugment
+from snowai.styles.config import StyleTrainConfig
+from snowai.styles.parts import drift
+from snowai.styles.projected import ProjectedDiscriminator
+
+__all__ = ["StyleResult", "train_style"]
+
+STATE, GENERATOR, DISCRIMINATOR = (
+    "state.safetensors",
+    "generator.safetensors",
+    "discriminator.safetensors",
+)
+_ADJUST_EVERY = 4
+_SHEET = 32  # Pictures on a sample sheet.
+
+
+@dataclass(frozen=True)
+class StyleResult:
+    """What a style's training leaves.
+
+    Args:
+        generator: Averaged weights, in evaluation mode.
+        folder: Holds generator.safetensors, snapshots/, samples/, metrics.jsonl and the state.
+        drift: How far each part moved from the start; see :func:`snowai.styles.drift`.
+    """
+
+    generator: StyleGAN2Generator
+    folder: Path
+    drift: Mapping[str, float]
+
+
+def train_style(
+    generator: StyleGAN2Generator,
+    pictures: Tensor,
+    folder: str | Path,
+    *,
+    discriminator: StyleGAN2Discriminator | None = None,
+    config: StyleTrainConfig | None = None,
+    perceptual: nn.Module | None = None,
+    identity: nn.Module | None = None,
+    resume: bool = False,
+) -> StyleResult:
+    """Train a generator on pictures: of a style, from a base; or of faces, from fresh weights.
+
+    People choose a style's generator by eye, so every ``snapshot_every`` pictures a sample sheet
+    and a snapshot are kept. All randomness comes from the seed and the step, so a killed run that
+    resumes goes on bit by bit. Runs on several devices under ``accelerate launch``.
+
+    Args:
+        generator: Base or fresh; left as it is.
+        pictures: :math:`(N, 3, R, R)` bytes, see :func:`snowai.styles.load_pictures`.
+        folder: Gets generator.safetensors, snapshots, samples, metrics and the state.
+        discriminator: The base's, when there is one; it saves most of the time.
+        config: The run's numbers.
+        perceptual: Called with two pictures; required when its source weight is above 0.
+        identity: Maps a picture to an embedding :math:`(B, E)`; required alike.
+        resume: Go on from the folder's state when there is one.
+
+    Raises:
+        DivergedError: A loss became infinite or no number.
+        FileExistsError: The folder holds a run and ``resume`` is off.
+        ValueError: Sizes differ, or a loss that the weights ask for is missing.
+        ImportError: accelerate, or the projected judge's weights, are missing.
+    """
+    config = config or StyleTrainConfig()
+    if pictures.shape[1:] != (3, generator.resolution, generator.resolution):
+        raise ValueError(
+            f"pictures must be (N, 3, {generator.resolution}, {generator.resolution}) for this "
+            f"generator; got {tuple(pictures.shape)}."
+        )
+    for name, module in (("perceptual", perceptual), ("identity", identity)):
+        if getattr(config.source, name) > 0 and module is None:
+            raise ValueError(f"source.{name} is above 0 but there is no {name}=... to measure it.")
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        run = _Run(generator, pictures, Path(folder), config, discriminator)
+        run.perceptual, run.identity = perceptual, identity
+        return run.go(resume=resume)
+
+
+class _Run:
+    """One call of :func:`train_style`."""
+
+    perceptual: nn.Module | None
+    identity: nn.Module | None
+
+    def __init__(
+        self,
+        generator: StyleGAN2Generator,
+        pictures: Tensor,
+        folder: Path,
+        config: StyleTrainConfig,
+        discriminator: StyleGAN2Discriminator | None,
+    ) -> None:
+        self.config, self.folder, self.pictures = config, folder, pictures
+        self.accelerator = make_accelerator()
+        self.device = self.accelerator.device
+        self.source = place(copy.deepcopy(generator), self.device).eval().requires_grad_(False)
+        self.generator = copy.deepcopy(self.source).train().requires_grad_(True)
+        self.ema = copy.deepcopy(self.source)
+        self.projected = config.judge == "projected"
+        judge = _make_judge(generator, discriminator, config)
+        self.judge = place(judge, self.device).train()
+        self.learnt = [weight for weight in self.judge.parameters() if weight.requires_grad]
+        self.augment = AdaptiveAugment(
+            config.ada_start,
+            target=config.ada_target,
+            images_to_full=config.ada_images,
+            flips=config.flips,
+            turns=False,  # Faces are aligned.
+        ).to(self.device)
+        self.kind = "hinge" if self.projected else "non_saturating"
+        self.path_mean = torch.zeros((), device=self.device)
+        self.r1 = config.r1
+        if self.r1 is None:
+            self.r1 = 0.0002 * generator.resolution**2 / config.batch_size
+        lazy_g = config.path_every if config.path > 0 else 0
+        self.optimizers = {
+            "generator": _adam(self.generator.parameters(), config.learning_rate, lazy_g),
+            "judge": _adam(self.learnt, config.learning_rate, 0 if self.projected else config.r1_every),
+        }
+        self.modules = {"generator": self.generator, "ema": self.ema, "judge": self.judge}
+        self.modules["augment"] = self.augment
+
+    def go(self, *, resume: bool) -> StyleResult:
+        config, main = self.config, self.accelerator.is_main_process
+        start = self._start(resume=resume)
+        every = max(config.snapshot_every // config.batch_size, 1)
+        bar = tqdm(
+            total=config.images,
+            initial=start * config.batch_size,
+            desc="style",
+            unit="picture",
+            disable=not main,
+        )
+        if start == 0:
+            self._draw(0)
+        for step in range(start, config.steps):
+            losses = self._step(step)
+            done = step + 1
+            last = done == config.steps
+            if done % 50 == 0 or last:
+                metrics = {name: float(value) for name, value in losses.items()}
+                bar.set_postfix({name: f"{value:.3f}" for name, value in metrics.items()})
+                if main:
+                    append_line(self.folder / "metrics.jsonl", {"step": done, **metrics})
+            if (done % every == 0 or last) and main:
+                self._save(done)
+                self._draw(done)
+            bar.update(config.batch_size)
+        bar.close()
+        self.accelerator.wait_for_everyone()
+        return StyleResult(self.ema, self.folder, drift(self.source, self.ema))
+
+    def _step(self, step: int) -> dict[str, Tensor]:
+        config = self.config
+        # Everything random in a step comes from its number: a resumed run needs no memory of it.
+        torch.manual_seed((config.seed << 40) + step * 1009 + self.accelerator.process_index)
+        losses = self._teach_generator(step) | self._teach_judge(step)
+        if (step + 1) % _ADJUST_EVERY == 0:
+            self.augment.signs.copy_(self.accelerator.reduce(self.augment.signs, "sum"))
+            seen = config.batch_size * _ADJUST_EVERY * self.accelerator.num_processes
+            self.augment.adjust(seen)
+        losses["ada_p"] = self.augment.p
+        decay = 0.5 ** (config.batch_size / max(config.ema_images, 1))
+        update_ema(self.ema, self.generator, decay=decay, step=step)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _teach_generator(self, step: int) -> dict[str, Tensor]:
+        config = self.config
+        for weight in self.learnt:
+            weight.requires_grad_(False)
+        with self._autocast():
+            ws = self._latents(self.config.batch_size)
+            images = self._images(ws)
+            losses = {
+                "generator": generator_loss(self.judge(self.augment(images)), kind=self.kind)
+            }
+            losses |= self._source_losses(images, ws)
+        total = losses["generator"]
+        for name in losses.keys() - {"generator"}:
+            total = total + getattr(config.source, name) * losses[name]
+        self.images = images.detach()
+        self.generator.mapping.update_average(ws)
+        self._backward("generator", total, losses, step)
+        if config.path > 0 and step % config.path_every == 0:
+            losses["path"] = self._regularise_paths(step)
+        self._update("generator", self.generator.parameters())
+        return losses
+
+    def _regularise_paths(self, step: int) -> Tensor:
+        """Add the path length's gradient, on half the batch as StyleGAN2 does."""
+        ws = self._latents(max(self.config.batch_size // 2, 1))
+        lengths = path_lengths(self._images(ws), ws)
+        mean = self.path_mean.lerp(lengths.detach().mean(), 0.01)
+        penalty = (lengths - mean).square().mean()
+        self.path_mean = mean
+        weight = self.config.path * self.config.path_every
+        self._backward("generator", weight * penalty, {"path": penalty}, step)
+        return penalty
+
+    def _teach_judge(self, step: int) -> dict[str, Tensor]:
+        config = self.config
+        for weight in self.learnt:
+            weight.requires_grad_(True)
+        index = torch.randint(len(self.pictures), (config.batch_size,))
+        real = self.pictures[index].to(self.device).float() / 255
+        with self._autocast():
+            real = self.augment(real).detach()
+            with_r1 = not self.projected and step % config.r1_every == 0 and self.r1
+            real.requires_grad_(bool(with_r1))
+            real_logits = self.judge(real)
+            fake_logits = self.judge(self.augment(self.images).detach())
+            losses = {"judge": 2 * discriminator_loss(real_logits, fake_logits, kind=self.kind)}
+        total = losses["judge"]
+        logits = torch.cat([x.flatten() for x in real_logits]) if self.projected else real_logits
+        self.augment.observe(logits)
+        if with_r1:
+            losses["r1"] = r1_penalty(real_logits, real)
+            total = total + losses["r1"] * float(self.r1 or 0) / 2 * config.r1_every
+        self._backward("judge", total, losses, step)
+        self._update("judge", self.learnt)
+        return losses
+
+    def _latents(self, batch: int) -> Tensor:
+        """Draw ws, some of them from two latents."""
+        first, second = torch.randn(2, batch, self.generator.z_dim).to(self.device)
+        ws = self.generator.mapping(first)
+        if torch.rand(()) < self.config.mixing:
+            cut = int(torch.randint(1, self.generator.num_ws, ()))
+            ws = torch.cat([ws[:, :cut], self.generator.mapping(second)[:, cut:]], dim=1)
+        return ws
+
+    def _images(self, ws: Tensor) -> Tensor:
+        noise = [
+            torch.randn(len(ws), 1, size, size).to(self.device)
+            for size in (layer.resolution for layer in self.generator.synthesis.layers)
+        ]
+        images: Tensor = self.generator.synthesis(ws, noise=noise)
+        self.noise = noise
+        return images.float()
+
+    def _source_losses(self, images: Tensor, ws: Tensor) -> dict[str, Tensor]:
+        """Compare with what the base draws for the same ws and noise."""
+        weights, losses = self.config.source, dict[str, Tensor]()
+        if max(weights.perceptual, weights.identity, weights.structure) == 0:
+            return losses
+        with torch.no_grad():
+            wanted = self.source.synthesis(ws.detach(), noise=self.noise).float()
+        if weights.perceptual > 0 and self.perceptual is not None:
+            losses["perceptual"] = self.perceptual(images.clamp(0, 1), wanted.clamp(0, 1))
+        if weights.identity > 0 and self.identity is not None:
+            one, two = self.identity(images), self.identity(wanted)
+            losses["identity"] = 1 - nn.functional.cosine_similarity(one, two).mean()
+        if weights.structure > 0:
+            losses["structure"] = self._structure(ws)
+        return losses
+
+    def _structure(self, ws: Tensor) -> Tensor:
+        """Compare the pictures while they are 32 pixels small."""
+        levels = min(3, len(self.generator.synthesis.to_rgb) - 1)
+        with torch.no_grad():
+            wanted = next(islice(self.source.synthesis.growing(ws.detach(), noise=self.noise), levels, None))
+        drawn = next(islice(self.generator.synthesis.growing(ws, noise=self.noise), levels, None))
+        return (drawn - wanted).float().square().mean()
+
+    def _backward(self, name: str, total: Tensor, losses: Mapping[str, Tensor], step: int) -> None:
+        if not bool(torch.isfinite(total)):
+            shown = ", ".join(f"{key} {loss.item():.3g}" for key, loss in losses.items())
+            raise DivergedError(
+                f"Training the {name} diverged at step {step + 1}: {shown}. Lower learning_rate "
+                f"and resume from {self.folder / STATE}, or choose an earlier snapshot."
+            )
+        self.accelerator.backward(total)
+
+    def _update(self, name: str, weights: "list[nn.Parameter] | object") -> None:
+        """Take one optimiser step with the mean gradient of all devices."""
+        optimizer = self.optimizers[name]
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None and self.accelerator.num_processes > 1:
+                    weight.grad = self.accelerator.reduce(weight.grad, "mean")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _start(self, *, resume: bool) -> int:
+        state = self.folder / STATE
+        if not state.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return 0
+        if not resume:
+            raise FileExistsError(
+                f"{self.folder} holds a training run; pass resume=True to go on with it, "
+                "or choose another folder."
+            )
+        facts, _ = load_state(state, modules=self.modules, optimizers=self.optimizers)
+        self.path_mean = torch.tensor(facts["path_mean"], device=self.device)
+        if self.accelerator.is_main_process:
+            forget_after(self.folder / "metrics.jsonl", int(facts["step"]))
+        return int(facts["step"])
+
+    def _save(self, step: int) -> None:
+        images = step * self.config.batch_size
+        moved = drift(self.source, self.ema)
+        facts = {"step": step, "images": images, "training": self.config.to_dict()}
+        save(self.ema, self.folder / GENERATOR, provenance=facts | {"drift": moved})
+        save(
+            self.ema,
+            self.folder / "snapshots" / f"generator-{images:07d}.safetensors",
+            provenance=facts | {"drift": moved},
+            dtype=torch.float16,
+        )
+        if not self.projected:
+            save(self.judge, self.folder / DISCRIMINATOR, provenance=facts)
+        save_state(
+            self.folder / STATE,
+            modules=self.modules,
+            optimizers=self.optimizers,
+            random_states={},
+            facts={"step": step, "path_mean": float(self.path_mean)},
+        )
+        append_line(self.folder / "metrics.jsonl", {"step": step, "drift": moved})
+
+    @torch.no_grad()
+    def _draw(self, step: int) -> None:
+        """Write the same latents again: people choose by eye."""
+        z = torch.randn(
+            _SHEET, self.ema.z_dim, generator=torch.Generator().manual_seed(self.config.seed)
+        ).to(self.device)
+        images = self.ema(z, truncation=0.8).clamp(0, 1)
+        grid = make_grid(images, nrow=8, padding=0)
+        write_image(self.folder / "samples" / f"{step * self.config.batch_size:07d}.png", grid.cpu())
+
+
+def _make_judge(
+    generator: StyleGAN2Generator,
+    discriminator: StyleGAN2Discriminator | None,
+    config: StyleTrainConfig,
+) -> nn.Module:
+    if config.judge == "projected":
+        return ProjectedDiscriminator(lite0_features((1, 2, 3, 4)), size=config.judge_size)
+    if discriminator is None:
+        plain = config_of(generator)["config"]
+        kept = {key: plain[key] for key in ("resolution", "channel_base", "channel_max")}
+        discriminator = StyleGAN2Discriminator(**kept)
+    if discriminator.resolution != generator.resolution:
+        raise ValueError(
+            f"The discriminator judges {discriminator.resolution} pixels and the generator draws "
+            f"{generator.resolution}."
+        )
+    judge = copy.deepcopy(discriminator).requires_grad_(True)
+    if config.freeze_d:
+        judge.from_rgb.requires_grad_(False)
+        judge.blocks[: config.freeze_d].requires_grad_(False)
+    return judge
+
+
+def _adam(weights: object, learning_rate: float, lazy: int) -> torch.optim.Optimizer:
+    """Make Adam with the correction for a term that comes every ``lazy`` steps."""
+    ratio = lazy / (lazy + 1) if lazy else 1.0
+    return torch.optim.Adam(
+        weights,  # type: ignore[arg-type]
+        lr=learning_rate * ratio,
+        betas=(0.0, 0.99**ratio),
+        eps=1e-8,
+    )
