@@ -13,7 +13,13 @@ from torch import nn
 from snowai._files import write_text
 from snowai.checkpoint import config_of, load, read_header, save
 
-__all__ = ["from_pretrained", "list_shipped", "push_to_hub", "save_pretrained"]
+__all__ = [
+    "find_checkpoint",
+    "from_pretrained",
+    "list_shipped",
+    "push_to_hub",
+    "save_pretrained",
+]
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -40,7 +46,7 @@ def from_pretrained(
         >>> type(from_pretrained("toon")).__name__
         'FaceFilter'
     """
-    return load(_find(str(name)), device=device, classes=classes)
+    return load(find_checkpoint(name), device=device, classes=classes)
 
 
 def list_shipped() -> list[str]:
@@ -100,8 +106,14 @@ def push_to_hub(
         return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
 
 
-def _find(name: str) -> Path:
+def find_checkpoint(name: str | Path) -> Path:
+    """Return the file that :func:`from_pretrained` would open.
+
+    Raises:
+        FileNotFoundError: Nothing of that name, here or within reach on the Hub.
+    """
     path = Path(name)
+    name = str(name)
     if path.is_dir():
         return path / WEIGHTS_NAME
     if path.is_file() or path.suffix == ".safetensors":

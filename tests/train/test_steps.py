@@ -7,7 +7,8 @@ from torch import nn
 import snowai
 from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair
-from snowai.train import discriminator_losses, generator_losses, weighted_sum
+from snowai.losses import weighted_sum
+from snowai.train import discriminator_losses, generator_losses
 
 
 @pytest.fixture

@@ -1,6 +1,23 @@
 """Look and measure."""
 
 from snowai.analysis.distances import eye_crops, paired_distances
+from snowai.analysis.generators import (
+    PooledFeatures,
+    blend_sweep,
+    frechet_distance,
+    generate,
+    pairs_sheet,
+)
 from snowai.analysis.sheets import sheet, show
 
-__all__ = ["eye_crops", "paired_distances", "sheet", "show"]
+__all__ = [
+    "PooledFeatures",
+    "blend_sweep",
+    "eye_crops",
+    "frechet_distance",
+    "generate",
+    "paired_distances",
+    "pairs_sheet",
+    "sheet",
+    "show",
+]

@@ -2,6 +2,7 @@
 
 from snowai.losses.adversarial import (
     AdversarialLoss,
+    Kind,
     adversarial_warmup,
     discriminator_loss,
     generator_loss,
@@ -18,11 +19,13 @@ from snowai.losses.pixel import (
     l1_loss,
     region_weight,
 )
+from snowai.losses.weighting import weighted_sum
 
 __all__ = [
     "AdversarialLoss",
     "CharbonnierLoss",
     "FeatureMatchingLoss",
+    "Kind",
     "L1Loss",
     "LPIPSLoss",
     "PerceptualLoss",
@@ -36,4 +39,5 @@ __all__ = [
     "path_lengths",
     "r1_penalty",
     "region_weight",
+    "weighted_sum",
 ]

@@ -12,6 +12,7 @@ from snowai._checks import check_choice
 
 __all__ = [
     "AdversarialLoss",
+    "Kind",
     "adversarial_warmup",
     "discriminator_loss",
     "generator_loss",

@@ -4,13 +4,25 @@ from snowai.pairs.augment import PairAugment
 from snowai.pairs.dataset import Pair, PairDataset
 from snowai.pairs.draw import draw_pairs
 from snowai.pairs.manifest import PairRecord, check_pairs, read_pairs, split_of, write_pairs
+from snowai.pairs.ray_data import render_with_ray
+from snowai.pairs.render import (
+    Edit,
+    PairRenderer,
+    RenderPlan,
+    render_pairs,
+    rerender_pair,
+    shard_from_environment,
+)
 from snowai.pairs.segment import ToonStyle, flatten_colours, ink_lines, quantise_tones, toon
 
 __all__ = [
+    "Edit",
     "Pair",
     "PairAugment",
     "PairDataset",
     "PairRecord",
+    "PairRenderer",
+    "RenderPlan",
     "ToonStyle",
     "check_pairs",
     "draw_pairs",
@@ -18,6 +30,10 @@ __all__ = [
     "ink_lines",
     "quantise_tones",
     "read_pairs",
+    "render_pairs",
+    "render_with_ray",
+    "rerender_pair",
+    "shard_from_environment",
     "split_of",
     "toon",
     "write_pairs",

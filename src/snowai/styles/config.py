@@ -31,12 +31,12 @@ class StyleTrainConfig:
         images: Pictures that the discriminator is shown, in all.
         batch_size: Pictures in a step, on each device.
         learning_rate: Adam's, for generator and discriminator.
-        judge: "stylegan2", or "projected": a frozen trained network with small heads, far faster
-            to good pictures on a CPU.
-        judge_size: Side at which the projected judge looks, in pixels.
+        projected: Weight of a second discriminator, on a trained network's features, which is
+            right much sooner; 0 leaves it out.
+        projected_size: Side at which it looks, in pixels.
         freeze_d: Blocks of the StyleGAN2 discriminator kept as they are, finest first (freeze-D).
         r1: Weight :math:`\gamma` of the discriminator's slope; None takes StyleGAN2-ADA's
-            :math:`0.0002\,R^2 / B`. The projected judge has spectral norm instead.
+            :math:`0.0002\,R^2 / B`.
         r1_every: Steps between two slopes (lazy regularisation).
         path: Weight of path length regularisation; 0 leaves it out.
         path_every: Steps between two path lengths.
@@ -58,8 +58,8 @@ class StyleTrainConfig:
     images: int = 20_000
     batch_size: int = 8
     learning_rate: float = 0.002
-    judge: Literal["stylegan2", "projected"] = "stylegan2"
-    judge_size: int = 128
+    projected: float = 0.0
+    projected_size: int = 128
     freeze_d: int = 0
     r1: float | None = None
     r1_every: int = 16
@@ -77,7 +77,6 @@ class StyleTrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_choice(self.judge, "judge", ("stylegan2", "projected"))
         check_choice(self.precision, "precision", ("no", "bf16"))
         for name in ("images", "batch_size", "r1_every", "path_every", "snapshot_every"):
             if getattr(self, name) < 1:

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from snowai._files import append_line
 from snowai.checkpoint import config_of, save
 from snowai.image import write_image
 from snowai.losses import (
+    Kind,
     discriminator_loss,
     generator_loss,
     lite0_features,
     path_lengths,
     r1_penalty,
+    weighted_sum,
 )
 from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator
 from snowai.runs import (
@@ -44,6 +46,7 @@ STATE, GENERATOR, DISCRIMINATOR = (
     "generator.safetensors",
     "discriminator.safetensors",
 )
+_KINDS: Mapping[str, Kind] = {"judge": "non_saturating", "projected": "hinge"}
 _ADJUST_EVERY = 4
 _SHEET = 32  # Pictures on a sample sheet.
 
@@ -132,10 +135,17 @@ class _Run:
         self.source = place(copy.deepcopy(generator), self.device).eval().requires_grad_(False)
         self.generator = copy.deepcopy(self.source).train().requires_grad_(True)
         self.ema = copy.deepcopy(self.source)
-        self.projected = config.judge == "projected"
-        judge = _make_judge(generator, discriminator, config)
-        self.judge = place(judge, self.device).train()
-        self.learnt = [weight for weight in self.judge.parameters() if weight.requires_grad]
+        judges = {"judge": _make_judge(generator, discriminator, config)}
+        if config.projected > 0:
+            features = lite0_features((1, 2, 3, 4))
+            judges["projected"] = ProjectedDiscriminator(features, size=config.projected_size)
+        self.judges = {name: place(judge, self.device).train() for name, judge in judges.items()}
+        self.learnt = [
+            weight
+            for judge in self.judges.values()
+            for weight in judge.parameters()
+            if weight.requires_grad
+        ]
         self.augment = AdaptiveAugment(
             config.ada_start,
             target=config.ada_target,
@@ -143,18 +153,21 @@ class _Run:
             flips=config.flips,
             turns=False,  # Faces are aligned.
         ).to(self.device)
-        self.kind = "hinge" if self.projected else "non_saturating"
         self.path_mean = torch.zeros((), device=self.device)
         self.r1 = config.r1
         if self.r1 is None:
             self.r1 = 0.0002 * generator.resolution**2 / config.batch_size
+        # The slope is drawn every few steps only, so it counts that many times.
+        self.weights = asdict(config.source) | {"r1": self.r1 / 2 * config.r1_every}
+        self.weights |= {"fool_judge": 1.0, "judge": 1.0}
+        self.weights |= {"fool_projected": config.projected, "projected": config.projected}
         lazy_g = config.path_every if config.path > 0 else 0
         self.optimizers = {
             "generator": _adam(self.generator.parameters(), config.learning_rate, lazy_g),
-            "judge": _adam(self.learnt, config.learning_rate, 0 if self.projected else config.r1_every),
+            "judge": _adam(self.learnt, config.learning_rate, config.r1_every),
         }
-        self.modules = {"generator": self.generator, "ema": self.ema, "judge": self.judge}
-        self.modules["augment"] = self.augment
+        self.modules = {"generator": self.generator, "ema": self.ema, "augment": self.augment}
+        self.modules |= self.judges
 
     def go(self, *, resume: bool) -> StyleResult:
         config, main = self.config, self.accelerator.is_main_process
@@ -207,19 +220,19 @@ class _Run:
         with self._autocast():
             ws = self._latents(self.config.batch_size)
             images = self._images(ws)
+            seen = self.augment(images)
             losses = {
-                "generator": generator_loss(self.judge(self.augment(images)), kind=self.kind)
+                f"fool_{name}": generator_loss(judge(seen), kind=_KINDS[name])
+                for name, judge in self.judges.items()
             }
             losses |= self._source_losses(images, ws)
-        total = losses["generator"]
-        for name in losses.keys() - {"generator"}:
-            total = total + getattr(config.source, name) * losses[name]
+        total = weighted_sum(losses, self.weights)
         self.images = images.detach()
         self.generator.mapping.update_average(ws)
         self._backward("generator", total, losses, step)
         if config.path > 0 and step % config.path_every == 0:
             losses["path"] = self._regularise_paths(step)
-        self._update("generator", self.generator.parameters())
+        self._update("generator")
         return losses
 
     def _regularise_paths(self, step: int) -> Tensor:
@@ -239,21 +252,21 @@ class _Run:
             weight.requires_grad_(True)
         index = torch.randint(len(self.pictures), (config.batch_size,))
         real = self.pictures[index].to(self.device).float() / 255
+        with_r1 = bool(self.r1) and step % config.r1_every == 0
         with self._autocast():
-            real = self.augment(real).detach()
-            with_r1 = not self.projected and step % config.r1_every == 0 and self.r1
-            real.requires_grad_(bool(with_r1))
-            real_logits = self.judge(real)
-            fake_logits = self.judge(self.augment(self.images).detach())
-            losses = {"judge": 2 * discriminator_loss(real_logits, fake_logits, kind=self.kind)}
-        total = losses["judge"]
-        logits = torch.cat([x.flatten() for x in real_logits]) if self.projected else real_logits
-        self.augment.observe(logits)
+            real = self.augment(real).detach().requires_grad_(with_r1)
+            fake = self.augment(self.images).detach()
+            logits = {name: (judge(real), judge(fake)) for name, judge in self.judges.items()}
+            losses = {
+                name: 2 * discriminator_loss(*pair, kind=_KINDS[name])
+                for name, pair in logits.items()
+            }
+        real_logits = logits["judge"][0]
+        self.augment.observe(real_logits)
         if with_r1:
             losses["r1"] = r1_penalty(real_logits, real)
-            total = total + losses["r1"] * float(self.r1 or 0) / 2 * config.r1_every
-        self._backward("judge", total, losses, step)
-        self._update("judge", self.learnt)
+        self._backward("judge", weighted_sum(losses, self.weights), losses, step)
+        self._update("judge")
         return losses
 
     def _latents(self, batch: int) -> Tensor:
@@ -307,7 +320,7 @@ class _Run:
             )
         self.accelerator.backward(total)
 
-    def _update(self, name: str, weights: "list[nn.Parameter] | object") -> None:
+    def _update(self, name: str) -> None:
         """Take one optimiser step with the mean gradient of all devices."""
         optimizer = self.optimizers[name]
         for group in optimizer.param_groups:
@@ -348,8 +361,7 @@ class _Run:
             provenance=facts | {"drift": moved},
             dtype=torch.float16,
         )
-        if not self.projected:
-            save(self.judge, self.folder / DISCRIMINATOR, provenance=facts)
+        save(self.judges["judge"], self.folder / DISCRIMINATOR, provenance=facts)
         save_state(
             self.folder / STATE,
             modules=self.modules,
@@ -375,8 +387,6 @@ def _make_judge(
     discriminator: StyleGAN2Discriminator | None,
     config: StyleTrainConfig,
 ) -> nn.Module:
-    if config.judge == "projected":
-        return ProjectedDiscriminator(lite0_features((1, 2, 3, 4)), size=config.judge_size)
     if discriminator is None:
         plain = config_of(generator)["config"]
         kept = {key: plain[key] for key in ("resolution", "channel_base", "channel_max")}

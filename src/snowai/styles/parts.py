@@ -63,7 +63,8 @@ def drift(
         styled: The same network after fine-tuning.
 
     Returns:
-        Relative change by part and resolution, e.g. ``{"conv 32": 0.04}``.
+        Relative change by part and resolution, e.g. ``{"conv 32": 0.04}``; parts that were zero
+        give their plain size.
 
     Example:
         >>> from snowai.models import StyleGAN2Generator
@@ -79,4 +80,4 @@ def drift(
         sums = moved.setdefault(layer_name(*describe_weight(name)), [0.0, 0.0])
         sums[0] += float((after[name] - weight).float().square().sum())
         sums[1] += float(weight.float().square().sum())
-    return {name: (change / max(size, 1e-12)) ** 0.5 for name, (change, size) in moved.items()}
+    return {name: (change / (size or 1.0)) ** 0.5 for name, (change, size) in moved.items()}

@@ -1,4 +1,4 @@
-"""A discriminator that looks through a trained network: a tenth of the pictures are enough."""
+"""A discriminator that looks through a trained network, beside StyleGAN2's own."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class ProjectedDiscriminator(nn.Module):
 
     Features of a trained network are mixed by fixed random 1x1 convolutions and, from coarse to
     fine, by fixed random 3x3 convolutions, so that no scale can be ignored; a small discriminator
-    with spectral norm looks at each. Good pictures come after a fraction of the images that a
-    discriminator from scratch needs, which is what makes training on a CPU possible at all; but
-    scores measured on the same features flatter it.
+    with spectral norm looks at each. It knows what a face is made of long before a discriminator
+    from scratch does, but alone it lets every latent become one face, so it serves as a second
+    opinion. Scores measured on the same features flatter the result.
 
     Args:
         features: Frozen network from a picture with mean and std 0.5 to a list of maps, finest
@@ -32,7 +32,8 @@ class ProjectedDiscriminator(nn.Module):
         - Image: :math:`(B, 3, H, W)` in [0, 1]. Output: one map of logits for each scale.
 
     Source:
-        Sauer et al., https://arxiv.org/abs/2111.01007
+        Sauer et al., https://arxiv.org/abs/2111.01007; as a second opinion, Kumari et al.,
+        https://arxiv.org/abs/2112.09130.
 
     Example:
         >>> from snowai.losses import lite0_features
@@ -95,9 +96,5 @@ def _head(width: int, side: int) -> nn.Sequential:
         layers += [spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1))]
         layers += [nn.LeakyReLU(0.2)]
         side = -(-side // 2)
-    return nn.Sequential(
-        *layers,
-        spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
-        nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(width, 1, 1)),
-    )
+    layers += [spectral_norm(nn.Conv2d(width, width, 3, padding=1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 1)))

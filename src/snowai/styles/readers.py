@@ -216,8 +216,8 @@ def _discriminator(states: _States, found: dict[str, str]) -> StyleGAN2Discrimin
         return None
     config = _config(states)
     kept = {key: config[key] for key in ("resolution", "channel_base", "channel_max", "label_dim")}
-    judged = [key for key in states.discriminator if key.startswith("mapping.fc")]
-    depth = {"mapping_layers": len(judged) // 2} if judged else {}
+    judged = [key for key in states.discriminator if re.fullmatch(r"mapping\.fc\d+\.weight", key)]
+    depth = {"mapping_layers": len(judged)} if judged else {}
     try:
         judge = StyleGAN2Discriminator(**kept, **depth).eval()
         _fill(judge, states, "discriminator", ("mapping.w_avg",))

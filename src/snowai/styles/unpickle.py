@@ -158,7 +158,10 @@ def _storage(data: bytes) -> Any:
         raise ValueError("it holds a storage that is no bytes.")
     _check_claims(data)
     # weights_only builds tensors and storages, and refuses everything else.
-    loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251
+    except pickle.UnpicklingError:
+        raise ValueError("a storage in it holds more than numbers.") from None
     if not isinstance(loaded, torch.storage.TypedStorage):
         raise ValueError("it holds bytes that are no storage.")
     return loaded

@@ -2,7 +2,7 @@
 
 from snowai.train.config import DiscriminatorConfig, LossWeights, TrainConfig
 from snowai.train.loop import DivergedError, FitResult, fit
-from snowai.train.steps import discriminator_losses, generator_losses, weighted_sum
+from snowai.train.steps import discriminator_losses, generator_losses
 
 __all__ = [
     "DiscriminatorConfig",
@@ -13,5 +13,4 @@ __all__ = [
     "discriminator_losses",
     "fit",
     "generator_losses",
-    "weighted_sum",
 ]

@@ -16,7 +16,7 @@ from snowai._files import append_line, write_text
 from snowai.analysis import sheet
 from snowai.checkpoint import save
 from snowai.image import write_image
-from snowai.losses import adversarial_warmup
+from snowai.losses import adversarial_warmup, weighted_sum
 from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair, PairAugment
 from snowai.runs import (
@@ -32,7 +32,7 @@ from snowai.runs import (
 )
 from snowai.train.config import TrainConfig
 from snowai.train.data import BatchOrder, make_loader
-from snowai.train.steps import discriminator_losses, generator_losses, weighted_sum
+from snowai.train.steps import discriminator_losses, generator_losses
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

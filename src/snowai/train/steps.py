@@ -19,7 +19,7 @@ from snowai.losses import (
 from snowai.models import Features
 from snowai.pairs import Pair
 
-__all__ = ["discriminator_losses", "generator_losses", "weighted_sum"]
+__all__ = ["discriminator_losses", "generator_losses"]
 
 Gan = Literal["lsgan", "hinge", "non_saturating"]
 
@@ -95,17 +95,6 @@ def discriminator_losses(
     if with_r1:
         losses["r1"] = r1_penalty(real, styled)
     return losses
-
-
-def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Add up losses times their weights; a loss without a weight does not count.
-
-    Example:
-        >>> weighted_sum({"pixel": torch.tensor(2.0), "other": torch.tensor(9.0)}, {"pixel": 10.0})
-        tensor(20.)
-    """
-    terms = [loss * weights[name] for name, loss in losses.items() if name in weights]
-    return torch.stack(terms).sum()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,48 @@
+"""The command line: every subcommand is one library call."""
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from snowai.cli import filters, pairs, styles
+from snowai.cli.words import say
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 well, 1 some photos failed, 2 an error.
+
+    Errors are one sentence on standard error; ``--debug`` shows where they come from.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return int(
+            _app().cli(prog="snowai", description="Build AI face filters.", args=arguments) or 0
+        )
+    except KeyboardInterrupt:
+        say("snowai: stopped.", error=True)
+        return 130
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if debug:
+            raise
+        command = " ".join(word for word in arguments[:1] if not word.startswith("-"))
+        say(f"snowai {command}: {error}", error=True)
+        return 2
+
+
+def _app() -> tyro.extras.SubcommandApp:
+    app, pairs_app, style_app = (tyro.extras.SubcommandApp() for _ in range(3))
+    for command in (filters.apply, filters.train, filters.models, filters.demo, styles.convert):
+        app.command(command)
+    for command in (pairs.check, pairs.draw, pairs.render, pairs.rerender):
+        pairs_app.command(command)
+    for command in (styles.train, styles.blend, styles.sample, styles.score, styles.invert):
+        style_app.command(command)
+    style_app.command(styles.grow_latents, name="grow")
+    app.command(pairs_app, name="pairs")
+    app.command(style_app, name="style")
+    return app

@@ -1,0 +1,162 @@
+"""snowai pairs: check, draw, render, rerender."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tqdm.auto import tqdm
+from tyro.conf import Positional, arg
+
+from snowai.cli.words import Photos, expand, say
+
+__all__ = ["check", "draw", "render", "rerender"]
+
+
+def check(pairs: Positional[Path], /) -> int:
+    """Check a pair set before training on it.
+
+    Args:
+        pairs: Folder with photo/, styled/ and, if you like, metadata.jsonl.
+    """
+    from snowai.pairs import check_pairs, read_pairs
+
+    records = read_pairs(pairs)
+    check_pairs(pairs, tqdm(records, unit="pair"))
+    counts = {split: sum(r.split == split for r in records) for split in ("train", "val", "test")}
+    say(f"{len(records)} pairs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return 0
+
+
+def draw(
+    photos: Photos,
+    /,
+    out: Annotated[Path, arg(aliases=["-o"])],
+    size: int = 256,
+    views: int = 1,
+    seed: int = 0,
+) -> int:
+    """Make a pair set from photos, drawn as toons by code.
+
+    Args:
+        photos: Image files, or folders of them.
+        out: Folder of the pair set.
+        size: Side of the crops, in pixels.
+        views: Pairs for each face: the first upright, the others turned and shifted.
+        seed: Of the views.
+    """
+    from snowai.faces import MediaPipeLandmarker
+    from snowai.pairs import draw_pairs
+
+    records = draw_pairs(
+        expand(photos), out, MediaPipeLandmarker(), size=size, views=views, seed=seed
+    )
+    say(f"{len(records)} pairs in {out}.")
+    return 0
+
+
+def render(
+    base: Positional[str],
+    styled: Positional[str],
+    /,
+    out: Annotated[Path, arg(aliases=["-o"])],
+    count: int = 1000,
+    seed: int = 0,
+    cut: int | None = None,
+    recipe: Path | None = None,
+    truncation: float = 0.8,
+    noise: Literal["const", "random", "none"] = "const",
+    colour_layers: int = 0,
+    latents: Path | None = None,
+    size: int | None = None,
+    shard: str | None = None,
+    ray_workers: int = 0,
+    device: str = "cpu",
+) -> int:
+    """Render a pair set from two generators; what is there already is kept.
+
+    Args:
+        base: Generator that draws photos: a file or a shipped name.
+        styled: Generator that draws styled pictures, blended already unless cut or recipe is given.
+        out: Folder of the pair set.
+        count: Pairs.
+        seed: Of the set.
+        cut: Blend on the way: the base below this resolution, styled from it on.
+        recipe: Blend on the way by this JSON file; see "snowai style blend".
+        truncation: 1 for the widest variety, 0.7 for safer faces.
+        noise: const, random (fresh for each pair, alike in both pictures) or none.
+        colour_layers: This many of the last layers take their colours from a second latent.
+        latents: .safetensors with latents of "snowai style grow", in place of random ones.
+        size: Side of the pictures; default the generator's.
+        shard: i/N renders every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
+            SLURM.
+        ray_workers: Render with this many Ray workers instead.
+        device: Where the generators run.
+    """
+    from snowai.models import StyleGAN2Generator
+    from snowai.hub import from_pretrained
+    from snowai.pairs import RenderPlan, render_pairs, render_with_ray, shard_from_environment
+    from snowai.styles import BlendRecipe
+
+    if cut is not None and recipe is not None:
+        raise ValueError("cut and recipe both say how to blend; give one of them.")
+    blend = None if recipe is None else BlendRecipe.from_json(recipe.read_text())
+    if cut is not None:
+        generator = from_pretrained(base)
+        if not isinstance(generator, StyleGAN2Generator):
+            raise ValueError(f"{base} holds a {type(generator).__name__}, not a generator.")
+        blend = BlendRecipe.hard(cut, resolution=generator.resolution)
+    plan = RenderPlan(
+        base,
+        styled,
+        count,
+        seed=seed,
+        blend=blend,
+        truncation=truncation,
+        noise=noise,
+        colour_layers=colour_layers,
+        latents=None if latents is None else str(latents),
+        size=size,
+    )
+    if ray_workers:
+        render_with_ray(plan, out, workers=ray_workers, device=device)
+    else:
+        mine = shard_from_environment() if shard is None else _parse_shard(shard)
+        render_pairs(plan, out, shard=mine, device=device)
+    say(f"Pairs of {out} are rendered.")
+    return 0
+
+
+def rerender(
+    pairs: Positional[Path],
+    name: Positional[str],
+    /,
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    base: str | None = None,
+    styled: str | None = None,
+    device: str = "cpu",
+) -> int:
+    """Render one pair of a set again, the same bytes on the same machine.
+
+    Args:
+        pairs: Folder of the pair set.
+        name: Of the pair, as its files are called.
+        out: Folder to write photo/ and styled/ to; default the set itself.
+        base: Where the base's checkpoint is now, when it was moved.
+        styled: Where the styled one is now.
+        device: As when it was rendered.
+    """
+    from snowai.image import write_image
+    from snowai.pairs import rerender_pair
+
+    folder = pairs if out is None else out
+    images = rerender_pair(pairs, name, base=base, styled=styled, device=device)
+    for kind, image in zip(("photo", "styled"), images, strict=True):
+        write_image(folder / kind / f"{name}.png", image)
+    say(f"{name} is rendered again in {folder}.")
+    return 0
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise ValueError(f"shard must be i/N with i from 0 to N - 1, e.g. 0/4; got {text!r}.")
+    return int(number), int(count)
