@@ -45,7 +45,9 @@ def render_with_ray(
     except ImportError as error:
         raise ImportError("Rendering with Ray needs: pip install 'snowai[ray]'.") from error
     PairRenderer(plan, device="cpu")  # Refuse a wrong plan here, not in ten workers.
-    rows = ray.data.range(plan.count, override_num_blocks=max(4 * workers, 1))
+    # Items in memory need no reading task, which would wait for a processor that workers hold.
+    items = [{"id": index} for index in range(plan.count)]
+    rows = ray.data.from_items(items, override_num_blocks=min(4 * workers, plan.count))
     done = rows.map_batches(
         _Worker,
         fn_constructor_args=(plan.to_dict(), str(Path(root).resolve()), device),

@@ -155,24 +155,25 @@ class PairRenderer:
 
     def facts(self, index: int) -> dict[str, Any]:
         """Return the manifest's columns: enough to render the pair again."""
-        amounts = self._amounts(self._dice(index))
+        _, amounts, _ = self._roll(index)
         edits = {e.name: round(a, 6) for e, a in zip(self.plan.edits, amounts, strict=True)}
         facts: dict[str, Any] = {"source": "stylegan2", "index": index, "seed": self.plan.seed}
         facts |= {"truncation": self.plan.truncation, "noise": self.plan.noise}
         facts |= {"plan": PLAN}
         return facts | ({"edits": edits} if edits else {})
 
-    def _dice(self, index: int) -> torch.Generator:
-        return torch.Generator().manual_seed((self.plan.seed << 32) + index)
-
-    def _amounts(self, dice: torch.Generator) -> list[float]:
+    def _roll(self, index: int) -> tuple[Tensor, list[float], torch.Generator]:
+        """Return an index's latents, the amounts of its edits, and the dice for its noise."""
+        dice = torch.Generator().manual_seed((self.plan.seed << 32) + index)
+        latents = torch.randn(2, 1, self.base.z_dim, generator=dice)
         drawn = torch.rand(len(self.plan.edits), generator=dice).tolist()
-        return [e.low + (e.high - e.low) * x for e, x in zip(self.plan.edits, drawn, strict=True)]
+        ranges = ((edit.low, edit.high) for edit in self.plan.edits)
+        return latents, [low + (high - low) * x for (low, high), x in zip(ranges, drawn, strict=True)], dice
 
     def _draw(self, index: int) -> tuple[Tensor, Any]:
-        plan, dice = self.plan, self._dice(index)
-        amounts = self._amounts(dice)
-        z, other = torch.randn(2, 1, self.base.z_dim, generator=dice).to(self.device)
+        plan = self.plan
+        latents, amounts, dice = self._roll(index)
+        z, other = latents.to(self.device)
         if self.latents is None:
             ws = self.base.mapping(z, truncation=plan.truncation)
         else:

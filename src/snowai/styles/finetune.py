@@ -47,7 +47,7 @@ STATE, GENERATOR, DISCRIMINATOR = (
     "discriminator.safetensors",
 )
 _KINDS: Mapping[str, Kind] = {"judge": "non_saturating", "projected": "hinge"}
-_ADJUST_EVERY = 4
+_ADJUST_EVERY, _LOG_EVERY = 4, 50  # Steps.
 _SHEET = 32  # Pictures on a sample sheet.
 
 
@@ -186,7 +186,7 @@ class _Run:
             losses = self._step(step)
             done = step + 1
             last = done == config.steps
-            if done % 50 == 0 or last:
+            if done % _LOG_EVERY == 0 or last:
                 metrics = {name: float(value) for name, value in losses.items()}
                 bar.set_postfix({name: f"{value:.3f}" for name, value in metrics.items()})
                 if main:
@@ -205,7 +205,7 @@ class _Run:
         torch.manual_seed((config.seed << 40) + step * 1009 + self.accelerator.process_index)
         losses = self._teach_generator(step) | self._teach_judge(step)
         if (step + 1) % _ADJUST_EVERY == 0:
-            self.augment.signs.copy_(self.accelerator.reduce(self.augment.signs, "sum"))
+            self._share(self.augment.signs)
             seen = config.batch_size * _ADJUST_EVERY * self.accelerator.num_processes
             self.augment.adjust(seen)
         losses["ada_p"] = self.augment.p
@@ -229,6 +229,7 @@ class _Run:
         total = weighted_sum(losses, self.weights)
         self.images = images.detach()
         self.generator.mapping.update_average(ws)
+        self._share(self.generator.mapping.w_avg)
         self._backward("generator", total, losses, step)
         if config.path > 0 and step % config.path_every == 0:
             losses["path"] = self._regularise_paths(step)
@@ -240,6 +241,7 @@ class _Run:
         ws = self._latents(max(self.config.batch_size // 2, 1))
         lengths = path_lengths(self._images(ws), ws)
         mean = self.path_mean.lerp(lengths.detach().mean(), 0.01)
+        self._share(mean)
         penalty = (lengths - mean).square().mean()
         self.path_mean = mean
         weight = self.config.path * self.config.path_every
@@ -325,10 +327,15 @@ class _Run:
         optimizer = self.optimizers[name]
         for group in optimizer.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None and self.accelerator.num_processes > 1:
-                    weight.grad = self.accelerator.reduce(weight.grad, "mean")
+                if weight.grad is not None:
+                    self._share(weight.grad)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _share(self, value: Tensor) -> None:
+        """Replace a tensor by its mean over all devices, in place."""
+        if self.accelerator.num_processes > 1:
+            value.copy_(self.accelerator.reduce(value, "mean"))
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.precision == "bf16"
