@@ -9,8 +9,13 @@ from torch import nn
 import snowai
 from snowai import checkpoint
 from snowai.losses import path_lengths, r1_penalty
-from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow, stylegan2_resolutions
-from snowai.models.stylegan2_layers import modulated_conv2d, upsample_rgb
+from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow_discriminator, grow_generator, stylegan2_resolutions
+from snowai.models.stylegan2_layers import (
+    blur_down,
+    leaky_relu,
+    modulated_conv2d,
+    upsample_rgb,
+)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -173,7 +178,7 @@ def test_a_batch_of_one_face_is_seen():
 
 def test_growing_starts_from_the_same_pictures_enlarged():
     generator, _ = networks(16)
-    larger = grow(generator)
+    larger = grow_generator(generator)
     with torch.no_grad():
         ws = generator.mapping(torch.randn(2, 16))
         small = generator.synthesis(ws)
@@ -181,6 +186,22 @@ def test_growing_starts_from_the_same_pictures_enlarged():
     *_, before, after = larger.synthesis.growing(ws)
     torch.testing.assert_close(before, small)
     torch.testing.assert_close(after, (upsample_rgb(small * 2 - 1) + 1) / 2)
+
+
+def test_growing_keeps_the_judgements():
+    _, judge = networks(16)
+    larger = grow_discriminator(judge)
+    image = torch.rand(4, 3, 16, 16)
+    enlarged = torch.nn.functional.interpolate(image, 32, mode="nearest")
+    smooth = blur_down(enlarged * 2 - 1, padding=1, stride=2)
+    torch.testing.assert_close(
+        larger(enlarged)[0], judge((smooth + 1) / 2)[0], rtol=0.05, atol=0.05
+    )
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    first = larger.blocks[0](leaky_relu(larger.from_rgb(enlarged * 2 - 1)))
+    torch.testing.assert_close(
+        first[inner], leaky_relu(judge.from_rgb(smooth))[inner], rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -201,6 +222,31 @@ def test_torch_compile_draws_the_same():
     compiled = torch.compile(generator.synthesis, backend="aot_eager", fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(ws), generator.synthesis(ws), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_is_kept_between_calls_follows_the_weights(mode):
+    generator, _ = networks(16)
+    ws = generator.mapping(torch.randn(2, 16)).detach()
+    with mode():
+        before = generator.synthesis(ws)
+        assert torch.equal(generator.synthesis(ws), before)
+    with torch.no_grad():
+        generator.synthesis.layers[2].weight[0].mul_(3)
+        after = generator.synthesis(ws)
+    fresh, _ = networks(16)
+    fresh.load_state_dict(generator.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(after, fresh.synthesis(ws))
+    assert not torch.allclose(before, after)
+    other, _ = networks(16, z_dim=16)
+    generator.load_state_dict(other.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(generator.synthesis(ws), other.synthesis(ws))
+    # Frozen weights still let gradients through to the latent.
+    ws = ws.clone().requires_grad_(True)
+    generator.requires_grad_(False).synthesis(ws).sum().backward()
+    assert ws.grad is not None
 
 
 def test_a_file_rebuilds_the_generator(tmp_path):

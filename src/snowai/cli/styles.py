@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from snowai.cli.words import Photos, expand, make_perceptual, say
 from snowai.hub import find_checkpoint, from_pretrained
-from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow
+from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow_discriminator, grow_generator
 from snowai.styles import StyleTrainConfig
 
 __all__ = ["blend", "convert", "grow_latents", "invert", "sample", "score", "train"]
@@ -90,7 +90,8 @@ def train(
         generator = _generator(sources[0])
         judge = _judge(sources[0], discriminator)
         if resolution == 2 * generator.resolution:
-            generator, judge = grow(generator), None
+            generator = grow_generator(generator)
+            judge = None if judge is None else grow_discriminator(judge)
     else:
         generator = StyleGAN2Generator(
             resolution or 128,

@@ -2,13 +2,13 @@
 
 from snowai.models.discriminator import Features, MultiScaleDiscriminator, PatchDiscriminator
 from snowai.models.eye_mask import EyeMaskInput, widen_input
+from snowai.models.growing import grow_discriminator, grow_generator
 from snowai.models.registry import create_model, list_models, model_cost
 from snowai.models.stylegan2 import (
     MappingNetwork,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     SynthesisNetwork,
-    grow,
     stylegan2_resolutions,
 )
 from snowai.models.unet import SEUNet, se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
@@ -24,7 +24,8 @@ __all__ = [
     "StyleGAN2Generator",
     "SynthesisNetwork",
     "create_model",
-    "grow",
+    "grow_discriminator",
+    "grow_generator",
     "list_models",
     "model_cost",
     "se_unet_base",

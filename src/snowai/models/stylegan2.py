@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snowai._checks import check_choice, check_image
-from snowai.checkpoint import config_of, keeps_config
+from snowai.checkpoint import keeps_config
 from snowai.models.stylegan2_layers import (
     RELU_GAIN,
     EqualConv2d,
@@ -32,7 +32,6 @@ __all__ = [
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "SynthesisNetwork",
-    "grow",
     "stylegan2_resolutions",
 ]
 
@@ -360,25 +359,3 @@ def _channels(resolution: int, base: int, most: int) -> list[int]:
 def _unit(x: Tensor) -> Tensor:
     """Scale each vector to a mean square of 1."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
-def grow(generator: StyleGAN2Generator) -> StyleGAN2Generator:
-    """Return a generator of twice the resolution that begins with the same pictures, enlarged.
-
-    Args:
-        generator: Of at most 512 pixels; left as it is.
-
-    Source:
-        The idea of Karras et al., https://arxiv.org/abs/1710.10196, on a skip generator.
-
-    Example:
-        >>> grow(StyleGAN2Generator(16, z_dim=8, w_dim=8, channel_base=128)).resolution
-        32
-    """
-    config = config_of(generator)["config"]
-    larger = StyleGAN2Generator(**config | {"resolution": generator.resolution * 2})
-    weights = generator.state_dict()
-    larger.load_state_dict(weights, strict=False)
-    with torch.no_grad():
-        larger.synthesis.to_rgb[-1].weight.zero_()  # The new share starts with nothing.
-    return larger.to(next(iter(weights.values())).device)

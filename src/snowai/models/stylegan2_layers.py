@@ -63,6 +63,7 @@ def modulated_conv2d(
     style: Tensor,
     *,
     bias: Tensor | None = None,
+    energy: Tensor | None = None,
     demodulate: bool = True,
     up: bool = False,
     gain: float = 1.0,
@@ -76,6 +77,7 @@ def modulated_conv2d(
         weight: :math:`(C_{out}, C_{in}, k, k)`.
         style: :math:`(B, C_{in})`.
         bias: :math:`(C_{out})`, added at the end.
+        energy: Sum of each kernel's squared weights, :math:`(C_{out}, C_{in})`, when known.
         demodulate: Divide by the norm of the scaled weights.
         up: Double the size: transposed convolution, then a [1, 3, 3, 1] blur.
         gain: Multiplies weights and bias.
@@ -92,7 +94,7 @@ def modulated_conv2d(
     if demodulate:
         if x.dtype is torch.float16:  # Only ratios matter, and half precision ends at 65504.
             style = style / style.abs().amax(dim=1, keepdim=True)
-        energy = weight.square().sum(dim=(2, 3))
+        energy = weight.square().sum(dim=(2, 3)) if energy is None else energy
         scale = torch.rsqrt(style.square() @ energy.t() + _EPS) * gain
     else:
         style = style * gain
@@ -241,21 +243,44 @@ class StyledConv(nn.Module):
         self, in_channels: int, out_channels: int, *, w_dim: int, resolution: int, up: bool = False
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        # Laid out as the convolution wants it, so that it is not copied at each call.
+        if up:
+            weight = torch.randn(in_channels, out_channels, 3, 3)
+            weight = weight.contiguous(memory_format=torch.channels_last).transpose(0, 1)
+        else:
+            weight = torch.randn(out_channels, in_channels, 3, 3)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(1, 1, resolution, resolution))
         self.weight_gain = 1 / math.sqrt(in_channels * 9)
         self.resolution, self.up = resolution, up
+        self._known_energy: tuple[int, Tensor] | None = None
+
+    def _energy(self) -> Tensor | None:
+        """Return the kernels' energy, kept while the weights do not change; None in training."""
+        learning = self.weight.requires_grad and torch.is_grad_enabled()
+        if learning or torch.compiler.is_compiling():
+            return None
+        version = self.weight._version  # noqa: SLF001 - torch's only word on whether it changed.
+        known = self._known_energy
+        if known is not None and known[0] == version and known[1].device == self.weight.device:
+            return known[1].to(self.weight.dtype)
+        with torch.inference_mode(False), torch.no_grad():
+            energy = self.weight.detach().square().sum(dim=(2, 3))
+        self._known_energy = version, energy
+        return energy
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """Return the styled features."""
         x = modulated_conv2d(
             x,
-            self.weight * self.weight_gain,
-            self.affine(w),
+            self.weight,
+            self.affine(w) * self.weight_gain,  # On the style: fewer numbers than the weights.
             bias=self.bias,
+            energy=self._energy(),
             up=self.up,
             gain=RELU_GAIN,
         )
