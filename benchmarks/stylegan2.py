@@ -66,7 +66,7 @@ def measure(generator: StyleGAN2Generator, batch: int, rounds: int) -> str:
         rosinality_names(name, "generator"): weight for name, weight in _shaped(generator).items()
     }
     ws = generator.mapping(torch.randn(batch, generator.z_dim))
-    noise = [layer.noise_const for layer in generator.synthesis.layers]
+    noise = generator.synthesis.noise_const()
 
     def ours() -> torch.Tensor:
         return generator.synthesis(ws)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,6 +27,8 @@ __all__ = [
     "update_ema",
 ]
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
 
 class DivergedError(RuntimeError):
     """A loss became infinite or no number; the last good state is on the disk."""
@@ -45,7 +47,7 @@ def make_accelerator() -> "Accelerator":
     return Accelerator()
 
 
-def place(module: nn.Module, device: torch.device) -> nn.Module:
+def place(module: ModuleT, device: torch.device) -> ModuleT:
     """Move a module to the device, in the memory format that convolutions like best."""
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

@@ -9,7 +9,13 @@ from torch import nn
 import snowai
 from snowai import checkpoint
 from snowai.losses import path_lengths, r1_penalty
-from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow_discriminator, grow_generator, stylegan2_resolutions
+from snowai.models import (
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    grow_discriminator,
+    grow_generator,
+    stylegan2_resolutions,
+)
 from snowai.models.stylegan2_layers import (
     blur_down,
     leaky_relu,
@@ -25,7 +31,7 @@ def test_pictures_equal_the_textbook_on_the_same_w_and_noise(resolution, batch):
     state = rosinality(generator)["g_ema"]
     z = torch.randn(batch, 16)
     w = textbook.mapping(state, z)
-    noise = [torch.randn(batch, 1, n.resolution, n.resolution) for n in generator.synthesis.layers]
+    noise = generator.synthesis.draw_noise(batch)
     with torch.no_grad():
         ws = generator.mapping(z)
         expected = (textbook.synthesis(state, ws, noise) + 1) / 2

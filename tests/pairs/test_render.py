@@ -107,7 +107,6 @@ def test_a_pair_can_be_rendered_again_byte_by_byte(files, tmp_path):
 
 
 def test_both_pictures_share_latent_and_noise(files):
-    generator, _ = networks(32)
     for noise in ("const", "random", "none"):
         same = plan(files, styled=str(files / "base.safetensors"), noise=noise)
         photo, styled = PairRenderer(same)(4)
@@ -223,7 +222,12 @@ def test_shards_come_from_the_scheduler(environment, shard):
 def test_a_killed_render_goes_on(files, tmp_path):
     arguments = ["--count", "40", "--seed", "3"]
     command = [sys.executable, "-c", "from snowai.cli import main; raise SystemExit(main())"]
-    command += ["pairs", "render", str(files / "base.safetensors"), str(files / "styled.safetensors")]
+    command += [
+        "pairs",
+        "render",
+        str(files / "base.safetensors"),
+        str(files / "styled.safetensors"),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment.pop("RANK", None)
     killed = tmp_path / "killed"

@@ -1,7 +1,7 @@
 """Checkpoints in other libraries' formats, written by hand from a generator of ours."""
 
 import contextlib
-import pickle
+import pickle  # noqa: TID251 - hostile and foreign files are written here, never read.
 import sys
 import types
 from collections import OrderedDict
@@ -43,12 +43,13 @@ def rosinality(generator, judge=None):
             continue
         theirs = rosinality_names(name, "generator")
         if theirs.endswith("conv.weight"):
-            value = value[None]
+            state[theirs] = value[None]
         elif theirs.endswith("noise.weight"):
-            value = value.reshape(1)
-        elif "to_rgb" in theirs and theirs.endswith(("rgb1.bias", "bias")) and "conv" not in theirs:
-            value = value.reshape(1, 3, 1, 1)
-        state[theirs] = value
+            state[theirs] = value.reshape(1)
+        elif "to_rgb" in theirs and theirs.endswith("bias") and "conv" not in theirs:
+            state[theirs] = value.reshape(1, 3, 1, 1)
+        else:
+            state[theirs] = value
     for index in range(1, len(generator.synthesis.to_rgb)):
         state[f"to_rgbs.{index - 1}.upsample.kernel"] = torch.ones(4, 4)
     checkpoint = {"g_ema": state, "latent_avg": generator.mapping.w_avg.clone()}
@@ -79,7 +80,7 @@ def _reconstruct_persistent_obj(meta):
 
 @contextlib.contextmanager
 def nvidia_modules():
-    """Make torch_utils.persistence importable, as in NVIDIA's repository, while a file is written."""
+    """Make torch_utils.persistence importable, as in NVIDIA's repository."""
     package, module = types.ModuleType("torch_utils"), types.ModuleType("torch_utils.persistence")
     module._reconstruct_persistent_obj = _reconstruct_persistent_obj
     kept = _reconstruct_persistent_obj.__module__
@@ -134,11 +135,9 @@ def nvidia(generator, judge, path, *, protocol=4):
     """Write a network-snapshot.pkl."""
     tensors = {}
     for name, value in generator.state_dict().items():
-        if name.endswith("noise_const"):
-            value = value[0, 0]
-        elif name == "synthesis.const":
-            value = value[0]
-        tensors[nvidia_names(name, "generator")] = value
+        plain = value[0, 0] if name.endswith("noise_const") else value
+        plain = value[0] if name == "synthesis.const" else plain
+        tensors[nvidia_names(name, "generator")] = plain
     size = generator.resolution
     judged = {
         nvidia_names(name, "discriminator", resolution=size): v

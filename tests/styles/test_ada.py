@@ -39,9 +39,7 @@ def test_a_whole_pixel_move_and_a_flip_are_what_they_say():
 def test_a_quarter_turn_is_torchs():
     image = picture(1, 16)
     turned = _warp(image, _turn(torch.tensor([math.pi / 2])))
-    assert min(
-        float((turned - torch.rot90(image, k, (2, 3))).abs().max()) for k in (1, 3)
-    ) < 0.05
+    assert min(float((turned - torch.rot90(image, k, (2, 3))).abs().max()) for k in (1, 3)) < 0.05
 
 
 def test_hue_turns_about_grey():

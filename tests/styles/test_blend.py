@@ -123,7 +123,7 @@ def test_the_mapping_is_the_bases_unless_asked(pair):
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_has_its_own_policy(pair, part):
     base, styled = (g.state_dict() for g in pair)
-    nothing = {p: "base" for p in PARTS}
+    nothing = dict.fromkeys(PARTS, "base")
     recipe = BlendRecipe(dict.fromkeys(SIZES, 1.0), nothing | {part: "styled"})
     for name, weight in blend_weights(base, styled, recipe).items():
         source = styled if describe_weight(name)[0] == part else base
@@ -156,9 +156,7 @@ def test_strangers_are_refused_with_the_keys_that_differ(pair):
         blend(base, other, BlendRecipe.hard(8, resolution=32))
     larger, _ = networks(64)
     with pytest.raises(ValueError, match=r"differ in \d+ weights, e.g. \['synthesis.layers.7"):
-        blend_weights(
-            base.state_dict(), larger.state_dict(), BlendRecipe.hard(8, resolution=32)
-        )
+        blend_weights(base.state_dict(), larger.state_dict(), BlendRecipe.hard(8, resolution=32))
     wider, _ = networks(32, channel_max=64)
     with pytest.raises(ValueError, match=r"is \(1, 32, 4, 4\) in the base and \(1, 64, 4, 4\)"):
         blend_weights(base.state_dict(), wider.state_dict(), BlendRecipe.hard(8, resolution=32))

@@ -41,7 +41,9 @@ def weights(folder, name="generator"):
 
 def make_run(tmp_path, discriminator=None, **changes):
     generator = tiny_style.generator()
-    run = _Run(generator, tiny_style.pictures(), tmp_path, tiny_style.config(**changes), discriminator)
+    run = _Run(
+        generator, tiny_style.pictures(), tmp_path, tiny_style.config(**changes), discriminator
+    )
     run.perceptual = run.identity = None
     return run
 
@@ -191,7 +193,9 @@ def test_a_second_judge_on_trained_features_learns_and_is_kept(tmp_path):
 def test_real_and_fake_are_judged_after_the_same_kind_of_augmentation(tmp_path):
     run = make_run(tmp_path)
     seen = []
-    run.augment.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[0]))
+    run.augment.register_forward_hook(
+        lambda module, inputs, output: seen.append(inputs[0].shape[0])
+    )
     run._step(1)
     assert seen == [4, 4, 4]  # Fakes for the generator; real and fake for the discriminator.
 

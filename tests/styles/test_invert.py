@@ -8,8 +8,8 @@ from torch import nn
 
 from snowai.image import read_image, write_image
 from snowai.styles import (
-    InvertConfig,
     Inversion,
+    InvertConfig,
     grow_seeds,
     invert,
     invert_folder,

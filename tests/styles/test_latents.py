@@ -100,7 +100,11 @@ def face(nose=0.0, **shapes):
 
 def test_scores_are_read_from_the_face():
     images = torch.rand(3, 3, 16, 16)
-    smiles = [face(mouthSmileLeft=0.8, mouthSmileRight=0.6), [], face(mouthSmileLeft=0, mouthSmileRight=0)]
+    smiles = [
+        face(mouthSmileLeft=0.8, mouthSmileRight=0.6),
+        [],
+        face(mouthSmileLeft=0, mouthSmileRight=0),
+    ]
     values = score_faces(images, Scripted(smiles), "smile")
     assert values[0] == pytest.approx(0.7)
     assert values[1].isnan()

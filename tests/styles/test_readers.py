@@ -3,7 +3,7 @@
 import argparse
 import io
 import os
-import pickle
+import pickle  # noqa: TID251 - to write hostile files, and to show that they are.
 import pickletools
 import struct
 
@@ -25,9 +25,7 @@ def _nothing_may_run(monkeypatch, tmp_path):
 def same(foreign, generator, judge):
     z, image = torch.randn(2, 16), torch.rand(4, 3, 32, 32)
     torch.testing.assert_close(foreign.generator(z), generator(z))
-    torch.testing.assert_close(
-        foreign.generator(z, truncation=0.5), generator(z, truncation=0.5)
-    )
+    torch.testing.assert_close(foreign.generator(z, truncation=0.5), generator(z, truncation=0.5))
     torch.testing.assert_close(foreign.discriminator(image), judge(image))
 
 
@@ -134,7 +132,10 @@ def test_other_networks_are_refused_by_name(tmp_path, key, name):
 def test_stylegan3_pickles_are_refused_by_name(tmp_path):
     from foreign import persistent
 
-    tensors = {"synthesis.L0_36_512.weight": torch.zeros(2, 2), "synthesis.input.freqs": torch.ones(2)}
+    tensors = {
+        "synthesis.L0_36_512.weight": torch.zeros(2, 2),
+        "synthesis.input.freqs": torch.ones(2),
+    }
     with nvidia_modules():
         data = pickle.dumps({"G_ema": persistent("Generator", tensors)})
     (tmp_path / "sg3.pkl").write_bytes(data)
@@ -195,10 +196,11 @@ def hostile():
     run = (os.system, (trace(),))
     yield "os.system", pickle.dumps(Reduces(*run))
     yield "subprocess", pickle.dumps(Reduces(subprocess.getoutput, (trace(),)))
-    yield "eval", pickle.dumps(Reduces(builtins.eval, ("__import__('os').system('%s')" % trace(),)))
-    yield "exec", pickle.dumps(Reduces(builtins.exec, ("import os; os.system('%s')" % trace(),)))
-    yield "getattr chain", pickle.dumps(
-        Reduces(getattr, (Reduces(importlib.import_module, ("os",)), "system"))
+    yield "eval", pickle.dumps(Reduces(builtins.eval, (f"__import__('os').system('{trace()}')",)))
+    yield "exec", pickle.dumps(Reduces(builtins.exec, (f"import os; os.system('{trace()}')",)))
+    yield (
+        "getattr chain",
+        pickle.dumps(Reduces(getattr, (Reduces(importlib.import_module, ("os",)), "system"))),
     )
     yield "partial", pickle.dumps(Reduces(functools.partial, (os.system, trace())))
     yield "hidden in a dict", pickle.dumps({"G_ema": Reduces(*run), "D": None})
@@ -206,10 +208,13 @@ def hostile():
     # The module's name with a path inside: "torch._utils" has os by way of its imports.
     yield "nested module", b"ctorch._utils\nos.system\n(S'" + trace().encode() + b"'\ntR."
     yield "allowed module, other name", b"ctorch._utils\n_import_dotted_name\n(S'os'\ntR."
-    yield "stack global", (
-        b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x13"
-        + trace().encode()
-        + b"\x94\x85\x94R\x94."
+    yield (
+        "stack global",
+        (
+            b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x13"
+            + trace().encode()
+            + b"\x94\x85\x94R\x94."
+        ),
     )
     yield "old class instance", b"(S'" + trace().encode() + b"'\nios\nsystem\n."
     yield "extension registry", b"\x80\x02\x82\x01."

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import snowai
+from snowai.losses import weighted_sum
 from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair
-from snowai.losses import weighted_sum
 from snowai.train import discriminator_losses, generator_losses
 
 

@@ -57,7 +57,7 @@ def blend_sweep(
     """
     generators = [base, *(blend(base, styled, recipe) for recipe in recipes), styled]
     ws = sample_latents(base, seeds, truncation=truncation)
-    noise = [layer.noise_const for layer in base.synthesis.layers]
+    noise = base.synthesis.noise_const()
     with torch.inference_mode():
         columns = [g.synthesis(ws, noise=noise).clamp(0, 1) for g in generators]
     titles = ["base", *(recipe.name for recipe in recipes), "styled"]

@@ -1,7 +1,7 @@
 """The command line: every subcommand is one library call."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tyro
 
@@ -36,13 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _app() -> tyro.extras.SubcommandApp:
     app, pairs_app, style_app = (tyro.extras.SubcommandApp() for _ in range(3))
-    for command in (filters.apply, filters.train, filters.models, filters.demo, styles.convert):
-        app.command(command)
-    for command in (pairs.check, pairs.draw, pairs.render, pairs.rerender):
-        pairs_app.command(command)
-    for command in (styles.train, styles.blend, styles.sample, styles.score, styles.invert):
-        style_app.command(command)
-    style_app.command(styles.grow_latents, name="grow")
+    commands: list[tuple[tyro.extras.SubcommandApp, list[Callable[..., int]]]] = [
+        (app, [filters.apply, filters.train, filters.models, filters.demo, styles.convert]),
+        (pairs_app, [pairs.check, pairs.draw, pairs.render, pairs.rerender]),
+        (style_app, [styles.train, styles.blend, styles.sample, styles.score, styles.invert]),
+    ]
+    for room, functions in commands:
+        for function in functions:
+            room.command(function)
+    style_app.command(name="grow")(styles.grow_latents)
     app.command(pairs_app, name="pairs")
     app.command(style_app, name="style")
     return app

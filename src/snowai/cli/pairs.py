@@ -91,8 +91,8 @@ def render(
         ray_workers: Render with this many Ray workers instead.
         device: Where the generators run.
     """
-    from snowai.models import StyleGAN2Generator
     from snowai.hub import from_pretrained
+    from snowai.models import StyleGAN2Generator
     from snowai.pairs import RenderPlan, render_pairs, render_with_ray, shard_from_environment
     from snowai.styles import BlendRecipe
 

@@ -8,7 +8,12 @@ from tyro.conf import Positional, arg
 
 from snowai.cli.words import Photos, expand, make_perceptual, say
 from snowai.hub import find_checkpoint, from_pretrained
-from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator, grow_discriminator, grow_generator
+from snowai.models import (
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    grow_discriminator,
+    grow_generator,
+)
 from snowai.styles import StyleTrainConfig
 
 __all__ = ["blend", "convert", "grow_latents", "invert", "sample", "score", "train"]
@@ -153,7 +158,8 @@ def blend(
     from snowai.analysis import blend_sweep
     from snowai.checkpoint import save
     from snowai.image import write_image
-    from snowai.styles import BlendRecipe, blend as blend_generators
+    from snowai.styles import BlendRecipe
+    from snowai.styles import blend as blend_generators
 
     one, two = _generator(base), _generator(styled)
     side = one.resolution
@@ -162,7 +168,7 @@ def blend(
         recipes = [BlendRecipe.hard(size, resolution=side) for size in cuts]
         recipes.append(BlendRecipe.sigmoid(cuts[len(cuts) // 2], resolution=side))
         write_image(out, blend_sweep(one, two, recipes, range(seeds)))
-        say(f"Choose a cut by {out}, then: snowai style blend {base} {styled} -o X.safetensors --cut N")
+        say(f"Choose a cut by {out}, then run it again with --cut N -o NAME.safetensors.")
         return 0
     if recipe is not None:
         chosen = BlendRecipe.from_json(recipe.read_text())
@@ -200,7 +206,7 @@ def sample(
 
     batches = generate(_generator(generator), range(seed, seed + count), truncation=truncation)
     images = torch.cat(list(batches))
-    write_image(out, sheet([list(row) for row in images.split(8)]))
+    write_image(out, sheet([list(row) for row in torch.split(images, 8)]))
     say(f"{count} pictures: {out}")
     return 0
 
@@ -228,8 +234,8 @@ def score(
     network = _generator(generator)
     real = load_pictures(pictures, network.resolution).float() / 255
     drawn = generate(network, range(count or len(real)), truncation=truncation)
-    say(f"{'generator':<12}{frechet_distance(real.split(32), drawn):>10.1f}")
-    halves = frechet_distance(real[::2].split(32), real[1::2].split(32))
+    say(f"{'generator':<12}{frechet_distance(torch.split(real, 32), drawn):>10.1f}")
+    halves = frechet_distance(torch.split(real[::2], 32), torch.split(real[1::2], 32))
     say(f"{'two halves':<12}{halves:>10.1f}")
     return 0
 

@@ -15,6 +15,7 @@ Photos: TypeAlias = Positional[tuple[Path, ...]]
 
 
 def say(text: str, *, error: bool = False) -> None:
+    """Write a line without breaking a progress bar."""
     tqdm.write(text, file=sys.stderr if error else sys.stdout)
 
 
@@ -28,6 +29,7 @@ def expand(photos: Sequence[Path]) -> list[Path]:
 
 
 def make_perceptual(name: str, weights: Path | None) -> nn.Module:
+    """Make the perceptual loss of that name."""
     from snowai.losses import LPIPSLoss, PerceptualLoss, lite0_features
 
     if name == "lite0":

@@ -6,6 +6,7 @@ from snowai.models.growing import grow_discriminator, grow_generator
 from snowai.models.registry import create_model, list_models, model_cost
 from snowai.models.stylegan2 import (
     MappingNetwork,
+    Noise,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     SynthesisNetwork,
@@ -18,6 +19,7 @@ __all__ = [
     "Features",
     "MappingNetwork",
     "MultiScaleDiscriminator",
+    "Noise",
     "PatchDiscriminator",
     "SEUNet",
     "StyleGAN2Discriminator",

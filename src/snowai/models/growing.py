@@ -1,10 +1,13 @@
 """Double a trained StyleGAN2's resolution without losing what it knows."""
 
+from typing import cast
+
 import torch
+from torch import Tensor
 
 from snowai.checkpoint import config_of
-from snowai.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
-from snowai.models.stylegan2_layers import EqualConv2d
+from snowai.models.stylegan2 import ResidualBlock, StyleGAN2Discriminator, StyleGAN2Generator
+from snowai.models.stylegan2_layers import EqualConv2d, ToRGB
 
 __all__ = ["grow_discriminator", "grow_generator"]
 
@@ -21,14 +24,17 @@ def grow_generator(generator: StyleGAN2Generator) -> StyleGAN2Generator:
         The idea of Karras et al., https://arxiv.org/abs/1710.10196, on a skip generator.
 
     Example:
-        >>> grow_generator(StyleGAN2Generator(16, z_dim=8, w_dim=8, channel_base=128)).resolution
+        >>> small = StyleGAN2Generator(16, z_dim=8, w_dim=8, channel_base=128)
+        >>> grow_generator(small).resolution
         32
     """
     config = config_of(generator)["config"] | {"resolution": generator.resolution * 2}
     larger = StyleGAN2Generator(**config)
     larger.load_state_dict(larger.state_dict() | generator.state_dict())
     with torch.no_grad():
-        larger.synthesis.to_rgb[-1].weight.zero_()  # The new share starts with nothing.
+        cast(
+            "ToRGB", larger.synthesis.to_rgb[-1]
+        ).weight.zero_()  # The new share starts with nothing.
     return larger.to(generator.mapping.w_avg.device)
 
 
@@ -66,17 +72,23 @@ def grow_discriminator(discriminator: StyleGAN2Discriminator) -> StyleGAN2Discri
 
 @torch.no_grad()
 def _pass_colours(larger: StyleGAN2Discriminator, old: EqualConv2d) -> None:
-    """Make from_rgb and the first block compute what the old from_rgb did, on the halved picture."""
-    block = larger.blocks[0]
+    """Make the first two layers compute what the old from_rgb did, on the halved picture."""
+    block = cast("ResidualBlock", larger.blocks[0])
     for layer in (larger.from_rgb, block.conv0):
         centre = layer.weight.shape[-1] // 2
         for colour in range(3):
             layer.weight[colour] = 0
             layer.weight[colour, colour, centre, centre] = 1 / layer.weight_gain
-    larger.from_rgb.bias[:3] = _OFFSET / larger.from_rgb.bias_gain
+    _bias(larger.from_rgb)[:3] = _OFFSET / larger.from_rgb.bias_gain
     linear = old.weight[:, :, 0, 0] * old.weight_gain
     block.conv1.weight.zero_()
     block.conv1.weight[:, :3, 1, 1] = linear / block.conv1.weight_gain
-    bias = old.bias * old.bias_gain - _OFFSET * linear.sum(dim=1)
-    block.conv1.bias.copy_(bias / block.conv1.bias_gain)
+    bias = _bias(old) * old.bias_gain - _OFFSET * linear.sum(dim=1)
+    _bias(block.conv1).copy_(bias / block.conv1.bias_gain)
     block.skip.weight.zero_()
+
+
+def _bias(layer: EqualConv2d) -> Tensor:
+    if layer.bias is None:
+        raise ValueError("This layer has no bias.")
+    return layer.bias

@@ -1,15 +1,15 @@
-"""StyleGAN2: latents to styles, styles to a picture, and the judge of pictures.
+r"""StyleGAN2: latents to styles, styles to a picture, and the judge of pictures.
 
 The order of layers is what blending, editing and every file format depend on, so it is stated
 once, here: ``layers[0]`` works at 4 pixels, ``layers[2 k - 1]`` and ``layers[2 k]`` at
-:math:`4 \\cdot 2^k`; ``to_rgb[k]`` follows ``layers[2 k]``. ``layers[i]`` listens to ``ws[:, i]``
+:math:`4 \cdot 2^k`; ``to_rgb[k]`` follows ``layers[2 k]``. ``layers[i]`` listens to ``ws[:, i]``
 and ``to_rgb[k]`` to ``ws[:, 2 k + 1]``.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from snowai.models.stylegan2_layers import (
 __all__ = [
     "MappingNetwork",
     "Noise",
+    "ResidualBlock",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "SynthesisNetwork",
@@ -132,7 +133,9 @@ class SynthesisNetwork(nn.Module):
     def __init__(self, channels: Sequence[int], *, w_dim: int) -> None:
         super().__init__()
         self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        self.layers = nn.ModuleList([StyledConv(channels[0], channels[0], w_dim=w_dim, resolution=4)])
+        self.layers = nn.ModuleList(
+            [StyledConv(channels[0], channels[0], w_dim=w_dim, resolution=4)]
+        )
         self.to_rgb = nn.ModuleList([ToRGB(channels[0], w_dim=w_dim)])
         for level, (before, after) in enumerate(pairwise(channels), start=1):
             size = 4 * 2**level
@@ -150,7 +153,7 @@ class SynthesisNetwork(nn.Module):
             ws: One w for each layer.
             noise: "const" gives the same picture again, "random" fresh detail, "none" the
                 smoothest; or tensors of your own, one for each layer.
-            generator: Source of the random noise, on the device of ``ws``.
+            generator: Source of the random noise, of the CPU.
         """
         *_, rgb = self.growing(ws, noise=noise, generator=generator)
         return rgb
@@ -175,6 +178,26 @@ class SynthesisNetwork(nn.Module):
                 rgb = share if rgb is None else upsample_rgb(rgb) + share
                 yield (rgb + 1) / 2
 
+    @property
+    def noise_sizes(self) -> list[int]:
+        """Sides of the noise maps, one for each layer."""
+        return [4] + [4 * 2 ** ((index + 1) // 2) for index in range(1, len(self.layers))]
+
+    def styled_convs(self) -> list[StyledConv]:
+        """Return ``layers``, by their type."""
+        return [cast("StyledConv", layer) for layer in self.layers]
+
+    def noise_const(self) -> list[Tensor]:
+        """Return the stored noise, one map (1, 1, R, R) for each layer."""
+        return [layer.noise_const for layer in self.styled_convs()]
+
+    def draw_noise(self, batch: int, *, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Draw noise (B, 1, R, R) for each layer; the same on any device."""
+        return [
+            torch.randn(batch, 1, size, size, generator=generator).to(self.const)
+            for size in self.noise_sizes
+        ]
+
     def _noises(
         self, noise: Noise, ws: Tensor, generator: torch.Generator | None
     ) -> Sequence[Tensor | None]:
@@ -183,17 +206,9 @@ class SynthesisNetwork(nn.Module):
                 raise ValueError(f"noise needs {len(self.layers)} tensors; got {len(noise)}.")
             return list(noise)
         check_choice(noise, "noise", ("const", "random", "none"))
-        if noise == "none":
-            return [None] * len(self.layers)
-        if noise == "const":
-            return [layer.noise_const for layer in self.layers]
-        sizes = [int(layer.resolution) for layer in self.layers]
-        return [
-            torch.randn(
-                len(ws), 1, size, size, device=ws.device, dtype=ws.dtype, generator=generator
-            )
-            for size in sizes
-        ]
+        if noise == "random":
+            return self.draw_noise(len(ws), generator=generator)
+        return self.noise_const() if noise == "const" else [None] * len(self.layers)
 
 
 @keeps_config
@@ -294,7 +309,7 @@ class StyleGAN2Discriminator(nn.Module):
         channels = _channels(resolution, channel_base, channel_max)[::-1]
         self.from_rgb = EqualConv2d(3, channels[0], 1, gain=RELU_GAIN)
         self.blocks = nn.ModuleList(
-            _ResidualBlock(before, after) for before, after in pairwise(channels)
+            ResidualBlock(before, after) for before, after in pairwise(channels)
         )
         last = channels[-1]
         self.conv = EqualConv2d(last + 1, last, gain=RELU_GAIN)
@@ -320,15 +335,20 @@ class StyleGAN2Discriminator(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = leaky_relu(self.conv(_with_batch_statistics(x)))
-        x = self.logit(leaky_relu(self.linear(x.flatten(start_dim=1))))
+        logit: Tensor = self.logit(leaky_relu(self.linear(x.flatten(start_dim=1))))
         if self.mapping is None:
-            return x
-        target = self.mapping(None, label)[:, 0]
-        return (x * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
+            return logit
+        target: Tensor = self.mapping(None, label)[:, 0]
+        return (logit * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
 
 
-class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions, the second thinning, beside a blurred 1x1; their sum over root 2."""
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, the second thinning, beside a blurred 1x1; their sum over root 2.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, of half the size.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -338,8 +358,10 @@ class _ResidualBlock(nn.Module):
         self.skip = EqualConv2d(in_channels, out_channels, 1, bias=False, down=True, gain=half)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the features at half the size."""
         y: Tensor = leaky_relu(self.conv1(leaky_relu(self.conv0(x))))
-        return y + self.skip(x)
+        skip: Tensor = self.skip(x)
+        return y + skip
 
 
 def _with_batch_statistics(x: Tensor, *, group: int = 4) -> Tensor:

@@ -22,7 +22,7 @@ from snowai._checks import check_choice
 from snowai._files import sha256_of, write_text
 from snowai.hub import find_checkpoint, from_pretrained
 from snowai.image import write_image
-from snowai.models import StyleGAN2Generator
+from snowai.models import Noise, StyleGAN2Generator
 from snowai.pairs.manifest import PairRecord, read_pairs, split_of, write_pairs
 from snowai.styles import BlendRecipe, blend, edit_latents, mix_styles
 
@@ -168,9 +168,13 @@ class PairRenderer:
         latents = torch.randn(2, 1, self.base.z_dim, generator=dice)
         drawn = torch.rand(len(self.plan.edits), generator=dice).tolist()
         ranges = ((edit.low, edit.high) for edit in self.plan.edits)
-        return latents, [low + (high - low) * x for (low, high), x in zip(ranges, drawn, strict=True)], dice
+        return (
+            latents,
+            [low + (high - low) * x for (low, high), x in zip(ranges, drawn, strict=True)],
+            dice,
+        )
 
-    def _draw(self, index: int) -> tuple[Tensor, Any]:
+    def _draw(self, index: int) -> tuple[Tensor, Noise]:
         plan = self.plan
         latents, amounts, dice = self._roll(index)
         z, other = latents.to(self.device)
@@ -184,17 +188,12 @@ class PairRenderer:
         for edit, amount in zip(plan.edits, amounts, strict=True):
             direction = torch.tensor(edit.direction)
             ws = edit_latents(ws, direction, amount, layers=list(edit.layers) or None)
-        if plan.noise != "random":
-            return ws, plan.noise if plan.noise == "none" else self._shared_noise()
-        noise = [
-            torch.randn(layer.noise_const.shape, generator=dice).to(self.device)
-            for layer in self.base.synthesis.layers
-        ]
-        return ws, noise
-
-    def _shared_noise(self) -> list[Tensor]:
-        """Return the base's noise for both: a styled generator may carry another."""
-        return [layer.noise_const for layer in self.base.synthesis.layers]
+        if plan.noise == "none":
+            return ws, "none"
+        if plan.noise == "const":
+            # The base's for both: a styled generator may carry another.
+            return ws, self.base.synthesis.noise_const()
+        return ws, self.base.synthesis.draw_noise(1, generator=dice)
 
     def _sized(self, images: Tensor) -> Tensor:
         size = self.plan.size
@@ -237,7 +236,7 @@ def render_pairs(
     renderer = PairRenderer(plan, device=device)
     _keep_plan(plan, root)
     records = [_record(renderer, index) for index in range(plan.count)]
-    mine = [index for index in range(number, plan.count, count)]
+    mine = range(number, plan.count, count)
     for index in tqdm(mine, desc="rendering", unit="pair"):
         write_pair(renderer, root, index)
     if all((root / r.photo).is_file() and (root / r.styled).is_file() for r in records):
@@ -326,7 +325,11 @@ def _keep_plan(plan: RenderPlan, root: Path) -> None:
     if (root / PLAN).is_file():
         kept = _read_plan(root)
         paths = ("base", "styled")
-        odd = [k for k in values if k not in (*paths, "count") and kept.get(k) != json.loads(json.dumps(values[k]))]
+        odd = [
+            k
+            for k in values
+            if k not in (*paths, "count") and kept.get(k) != json.loads(json.dumps(values[k]))
+        ]
         if odd:
             raise ValueError(
                 f"{root} holds pairs of another plan ({', '.join(odd)} differ); choose another "
@@ -356,7 +359,7 @@ def _load_latents(path: str, generator: StyleGAN2Generator) -> Tensor:
     if not Path(path).is_file():
         raise FileNotFoundError(f"There are no latents {path}.")
     try:
-        ws = load_file(path)["ws"]
+        ws: Tensor = load_file(path)["ws"]
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path} holds no latents 'ws' ({error}).") from None
     if ws.dim() != 3 or ws.shape[1:] != (generator.num_ws, generator.w_dim):

@@ -5,8 +5,8 @@ from snowai.styles.blend import BlendRecipe, blend, blend_weights, layer_swap
 from snowai.styles.config import SourceWeights, StyleTrainConfig
 from snowai.styles.finetune import StyleResult, train_style
 from snowai.styles.invert import (
-    InvertConfig,
     Inversion,
+    InvertConfig,
     grow_seeds,
     invert,
     invert_folder,
@@ -33,8 +33,8 @@ __all__ = [
     "AdaptiveAugment",
     "BlendRecipe",
     "Foreign",
-    "InvertConfig",
     "Inversion",
+    "InvertConfig",
     "Part",
     "ProjectedDiscriminator",
     "SourceWeights",

@@ -91,7 +91,7 @@ class AdaptiveAugment(nn.Module):
             The mean sign, the paper's :math:`r_t`.
         """
         total, count = self.signs.tolist()
-        sureness = total / max(count, 1)
+        sureness = float(total / max(count, 1))
         step = images / self.images_to_full
         direction = 1.0 if sureness > self.target else -1.0
         self.p.copy_((self.p + direction * step).clamp(0, 1))

@@ -147,7 +147,7 @@ class BlendRecipe:
         strengths = {size: value * strength for size, value in self.strengths.items()}
         policies: dict[Part, Policy] = {
             part: "resolution" if policy == "resolution" else _as_number(policy) * strength
-            for part, policy in (_DEFAULT | dict(self.policies)).items()
+            for part, policy in {**_DEFAULT, **self.policies}.items()
         }
         return BlendRecipe(strengths, policies, f"{self.name} x {strength:g}")
 

@@ -1,10 +1,8 @@
 """Teach a StyleGAN2 generator a style from a few hundred pictures, or faces from scratch."""
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -38,14 +36,11 @@ from snowai.styles.ada import AdaptiveAugment
 from snowai.styles.config import StyleTrainConfig
 from snowai.styles.parts import drift
 from snowai.styles.projected import ProjectedDiscriminator
+from snowai.styles.source import source_losses
 
 __all__ = ["StyleResult", "train_style"]
 
-STATE, GENERATOR, DISCRIMINATOR = (
-    "state.safetensors",
-    "generator.safetensors",
-    "discriminator.safetensors",
-)
+STATE = "state.safetensors"
 _KINDS: Mapping[str, Kind] = {"judge": "non_saturating", "projected": "hinge"}
 _ADJUST_EVERY, _LOG_EVERY = 4, 50  # Steps.
 _SHEET = 32  # Pictures on a sample sheet.
@@ -225,7 +220,16 @@ class _Run:
                 f"fool_{name}": generator_loss(judge(seen), kind=_KINDS[name])
                 for name, judge in self.judges.items()
             }
-            losses |= self._source_losses(images, ws)
+            losses |= source_losses(
+                images,
+                ws,
+                self.noise,
+                generator=self.generator,
+                source=self.source,
+                weights=config.source,
+                perceptual=self.perceptual,
+                identity=self.identity,
+            )
         total = weighted_sum(losses, self.weights)
         self.images = images.detach()
         self.generator.mapping.update_average(ws)
@@ -274,44 +278,16 @@ class _Run:
     def _latents(self, batch: int) -> Tensor:
         """Draw ws, some of them from two latents."""
         first, second = torch.randn(2, batch, self.generator.z_dim).to(self.device)
-        ws = self.generator.mapping(first)
+        ws: Tensor = self.generator.mapping(first)
         if torch.rand(()) < self.config.mixing:
             cut = int(torch.randint(1, self.generator.num_ws, ()))
             ws = torch.cat([ws[:, :cut], self.generator.mapping(second)[:, cut:]], dim=1)
         return ws
 
     def _images(self, ws: Tensor) -> Tensor:
-        noise = [
-            torch.randn(len(ws), 1, size, size).to(self.device)
-            for size in (layer.resolution for layer in self.generator.synthesis.layers)
-        ]
-        images: Tensor = self.generator.synthesis(ws, noise=noise)
-        self.noise = noise
+        self.noise = self.generator.synthesis.draw_noise(len(ws))
+        images: Tensor = self.generator.synthesis(ws, noise=self.noise)
         return images.float()
-
-    def _source_losses(self, images: Tensor, ws: Tensor) -> dict[str, Tensor]:
-        """Compare with what the base draws for the same ws and noise."""
-        weights, losses = self.config.source, dict[str, Tensor]()
-        if max(weights.perceptual, weights.identity, weights.structure) == 0:
-            return losses
-        with torch.no_grad():
-            wanted = self.source.synthesis(ws.detach(), noise=self.noise).float()
-        if weights.perceptual > 0 and self.perceptual is not None:
-            losses["perceptual"] = self.perceptual(images.clamp(0, 1), wanted.clamp(0, 1))
-        if weights.identity > 0 and self.identity is not None:
-            one, two = self.identity(images), self.identity(wanted)
-            losses["identity"] = 1 - nn.functional.cosine_similarity(one, two).mean()
-        if weights.structure > 0:
-            losses["structure"] = self._structure(ws)
-        return losses
-
-    def _structure(self, ws: Tensor) -> Tensor:
-        """Compare the pictures while they are 32 pixels small."""
-        levels = min(3, len(self.generator.synthesis.to_rgb) - 1)
-        with torch.no_grad():
-            wanted = next(islice(self.source.synthesis.growing(ws.detach(), noise=self.noise), levels, None))
-        drawn = next(islice(self.generator.synthesis.growing(ws, noise=self.noise), levels, None))
-        return (drawn - wanted).float().square().mean()
 
     def _backward(self, name: str, total: Tensor, losses: Mapping[str, Tensor], step: int) -> None:
         if not bool(torch.isfinite(total)):
@@ -361,14 +337,14 @@ class _Run:
         images = step * self.config.batch_size
         moved = drift(self.source, self.ema)
         facts = {"step": step, "images": images, "training": self.config.to_dict()}
-        save(self.ema, self.folder / GENERATOR, provenance=facts | {"drift": moved})
+        save(self.ema, self.folder / "generator.safetensors", provenance=facts | {"drift": moved})
         save(
             self.ema,
             self.folder / "snapshots" / f"generator-{images:07d}.safetensors",
             provenance=facts | {"drift": moved},
             dtype=torch.float16,
         )
-        save(self.judges["judge"], self.folder / DISCRIMINATOR, provenance=facts)
+        save(self.judges["judge"], self.folder / "discriminator.safetensors", provenance=facts)
         save_state(
             self.folder / STATE,
             modules=self.modules,
@@ -386,7 +362,9 @@ class _Run:
         ).to(self.device)
         images = self.ema(z, truncation=0.8).clamp(0, 1)
         grid = make_grid(images, nrow=8, padding=0)
-        write_image(self.folder / "samples" / f"{step * self.config.batch_size:07d}.png", grid.cpu())
+        write_image(
+            self.folder / "samples" / f"{step * self.config.batch_size:07d}.png", grid.cpu()
+        )
 
 
 def _make_judge(

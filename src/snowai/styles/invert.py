@@ -23,8 +23,8 @@ from snowai.models import StyleGAN2Generator
 from snowai.styles.latents import sample_latents
 
 __all__ = [
-    "InvertConfig",
     "Inversion",
+    "InvertConfig",
     "grow_seeds",
     "invert",
     "invert_folder",
@@ -125,10 +125,7 @@ def invert(
     average, deviation = _spread(generator)
     count = 1 if config.space == "w" else generator.num_ws
     latent = average.expand(len(photos), count, -1).clone().requires_grad_(True)
-    noise = [
-        torch.randn(len(photos), 1, n, n, generator=source).to(photos)
-        for n in (layer.resolution for layer in generator.synthesis.layers)
-    ]
+    noise = generator.synthesis.draw_noise(len(photos), generator=source)
     learnt = [latent, *(x.requires_grad_(config.noise) for x in noise)]
     optimizer = torch.optim.Adam([x for x in learnt if x.requires_grad], betas=(0.9, 0.999))
     for step in tqdm(range(config.steps), desc="inverting", disable=not progress):
@@ -251,9 +248,7 @@ def invert_folder(
                 continue
             matrix = alignment_matrix(faces[0], generator.resolution)
             crop = align(image[None], matrix[None], generator.resolution)
-            found = invert(
-                generator, crop, perceptual=perceptual, config=config, progress=False
-            )
+            found = invert(generator, crop, perceptual=perceptual, config=config, progress=False)
             write_image(out / f"{path.stem}.png", torch.cat([crop[0], found.images[0]], dim=2))
             noise = {f"noise.{index}": x.contiguous() for index, x in enumerate(found.noise)}
             write_bytes(target, to_safetensors({"ws": found.ws.contiguous(), **noise}))
@@ -299,7 +294,7 @@ def grow_seeds(
     average, deviation = _spread(generator)
     samples = sample_latents(generator, range(_SAMPLES))
     farthest = torch.quantile(((samples - average) / deviation).norm(dim=2), 0.95)
-    grown = [latent for latent in ws[:count]]
+    grown = list(ws[:count])
     for index in range(len(grown), count):
         dice = torch.Generator().manual_seed((seed << 32) + index)
         # Exponential shares, normalised, are uniform over all means of the photos.
@@ -320,9 +315,9 @@ def _spread(generator: StyleGAN2Generator) -> tuple[Tensor, Tensor]:
 
 
 def _step_away(generator: StyleGAN2Generator, ws: Tensor, reach: float, *, seed: int) -> Tensor:
-    other = sample_latents(generator, [seed] * 1).expand_as(ws)
-    offset = other - ws
-    return ws + reach * offset / offset.flatten(1).norm(dim=1).clamp_min(1e-6)[:, None, None]
+    offset = sample_latents(generator, [seed]) - ws
+    length: Tensor = offset.flatten(1).norm(dim=1).clamp_min(1e-6)
+    return ws + reach * offset / length[:, None, None]
 
 
 def _colour_of_noise(noise: Sequence[Tensor]) -> Tensor:

@@ -139,7 +139,7 @@ def find_directions(
         raise ValueError(f"The generator has no layers at {resolutions} pixels.")
     stacked = torch.cat(affines)
     stacked = stacked / stacked.norm(dim=1, keepdim=True)
-    _, vectors = torch.linalg.eigh(stacked.t() @ stacked)
+    vectors: Tensor = torch.linalg.eigh(stacked.t() @ stacked).eigenvectors
     return vectors.flip(1).t()[:count].contiguous()
 
 
@@ -176,7 +176,9 @@ def fit_direction(ws: Tensor, scores: Tensor, *, ridge: float = 1e-2) -> Tensor:
     spread = points.t() @ points / len(points)
     size = spread.diagonal().mean().clamp_min(1e-12)
     eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-    slope = torch.linalg.solve(spread + ridge * size * eye, points.t() @ values / len(points))
+    slope: Tensor = torch.linalg.solve(
+        spread + ridge * size * eye, points.t() @ values / len(points)
+    )
     return (slope / slope.square().sum().clamp_min(1e-12)).to(ws.dtype)
 
 

@@ -63,13 +63,11 @@ def _translate(name: str, rules: Rules) -> str:
 
 def _shifted(template: str, match: re.Match[str]) -> str:
     """Fill {1+1}: the first group as a number, plus one."""
-    return re.sub(
-        r"\{1([+-]\d+)\}", lambda shift: str(int(match[1]) + int(shift[1])), template
-    )
+    return re.sub(r"\{1([+-]\d+)\}", lambda shift: str(int(match[1]) + int(shift[1])), template)
 
 
 def _size(index: int) -> int:
-    return 4 * 2 ** ((index + 1) // 2)
+    return int(4 * 2 ** ((index + 1) // 2))
 
 
 _ROSINALITY: Mapping[str, Rules] = {

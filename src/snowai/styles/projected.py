@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,7 @@ class ProjectedDiscriminator(nn.Module):
             (self.mix_scales, [math.sqrt(0.5)] * len(maps)),
         ):
             mixer.requires_grad_(False)
-            for conv, gain in zip(mixer, gains, strict=True):
+            for conv, gain in zip((cast("nn.Conv2d", x) for x in mixer), gains, strict=True):
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
                 conv.weight.mul_(gain)
         self.heads = nn.ModuleList(_head(width, x.shape[-1]) for x in maps)
@@ -80,7 +81,7 @@ class ProjectedDiscriminator(nn.Module):
         mixed = [mix(x) for mix, x in zip(self.mix_channels, maps, strict=True)]
         coarser: Tensor | None = None
         logits = []
-        for x, mix, head in zip(mixed[::-1], self.mix_scales, self.heads[::-1], strict=True):  # type: ignore[call-overload]
+        for x, mix, head in zip(mixed[::-1], self.mix_scales, self.heads[::-1], strict=True):
             if coarser is not None:
                 size = x.shape[-2:]
                 x = x + F.interpolate(coarser, size, mode="bilinear", align_corners=False)  # noqa: PLW2901

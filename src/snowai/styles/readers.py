@@ -6,19 +6,20 @@ build tensors and run nothing.
 """
 
 import argparse
-import pickle  # noqa: S403 - for its exception only.
+import pickle  # noqa: TID251 - for its exception only.
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator
+from snowai.models.stylegan2_layers import ToRGB
 from snowai.styles.names import mmgeneration_names, nvidia_names, rosinality_names
 from snowai.styles.unpickle import Record, read_pickle
 
@@ -191,7 +192,7 @@ def _generator(states: _States) -> tuple[StyleGAN2Generator, dict[str, str]]:
         "resolution": f"{generator.resolution}",
         "channels": ", ".join(
             f"{layer.resolution}: {layer.weight.shape[0]}"
-            for layer in list(generator.synthesis.layers)[::2]
+            for layer in generator.synthesis.styled_convs()[::2]
         ),
         "mapping": f"{config['mapping_layers']} layers, z {config['z_dim']}, w {config['w_dim']}",
         "labels": f"{config['label_dim']}" if config["label_dim"] else "none",
@@ -308,7 +309,7 @@ def _shape(state: State, name: str) -> tuple[int, ...]:
 
 def _make_noise(generator: StyleGAN2Generator) -> None:
     source = torch.Generator().manual_seed(0)
-    for layer in generator.synthesis.layers:
+    for layer in generator.synthesis.styled_convs():
         layer.noise_const.copy_(torch.randn(layer.noise_const.shape, generator=source))
 
 
@@ -316,7 +317,7 @@ def _swap_red_and_blue(
     generator: StyleGAN2Generator, discriminator: StyleGAN2Discriminator | None
 ) -> None:
     with torch.no_grad():
-        for layer in generator.synthesis.to_rgb:
+        for layer in (cast("ToRGB", x) for x in generator.synthesis.to_rgb):
             layer.weight.copy_(layer.weight.flip(0))
             layer.bias.copy_(layer.bias.flip(0))
         if discriminator is not None:
@@ -340,9 +341,7 @@ def _tensors(values: Any) -> dict[str, Tensor]:
 
 def _under(state: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
     return {
-        key.removeprefix(prefix): value
-        for key, value in _iterate(state)
-        if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in _iterate(state) if key.startswith(prefix)
     }
 
 

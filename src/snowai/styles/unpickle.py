@@ -6,7 +6,7 @@ each of them replaced by an inert record, and refuses every other name.
 """
 
 import io
-import pickle  # noqa: S403 - every name that a file may call is listed below.
+import pickle  # noqa: TID251 - every name that a file may call is listed below.
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -105,7 +105,7 @@ def _check_listing(data: bytes) -> None:
         if count > _MAX_OPCODES:
             raise ValueError("it has more instructions than any network needs.")
         memo = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
-        if memo and not 0 <= int(argument) <= count:
+        if memo and not 0 <= int(argument or 0) <= count:
             raise ValueError(f"it numbers an object {argument} that cannot exist yet.")
         if opcode.name in ("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ"):
             raise ValueError(f"it uses the instruction {opcode.name}, which no network needs.")

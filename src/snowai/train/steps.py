@@ -1,7 +1,7 @@
 """One training step as pure functions: losses by name, unweighted, so they can be logged."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
