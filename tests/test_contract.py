@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import snowai
 from snowai import checkpoint
+from snowai.analysis import PooledFeatures
 from snowai.layers import ConvNormAct, InvertedResidual, SqueezeExcite, UpBlock
 from snowai.losses import (
     AdversarialLoss,
@@ -19,7 +20,19 @@ from snowai.losses import (
     LPIPSLoss,
     PerceptualLoss,
 )
-from snowai.models import EyeMaskInput, MultiScaleDiscriminator, PatchDiscriminator, SEUNet
+from snowai.models import (
+    EyeMaskInput,
+    MappingNetwork,
+    MultiScaleDiscriminator,
+    PatchDiscriminator,
+    SEUNet,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    SynthesisNetwork,
+)
+from snowai.models.stylegan2 import ResidualBlock
+from snowai.models.stylegan2_layers import EqualConv2d, EqualLinear, StyledConv, ToRGB
+from snowai.styles import ProjectedDiscriminator
 
 
 class Case(NamedTuple):
@@ -119,6 +132,62 @@ CASES = {
         ],
         True,
     ),
+    "EqualLinear": Case(
+        lambda: EqualLinear(8, 4, gain=2.0), lambda b: (torch.randn(b, 8),), lambda b: (b, 4)
+    ),
+    "EqualConv2d": Case(lambda: EqualConv2d(3, 8), image(3), lambda b: (b, 8, 32, 32)),
+    "EqualConv2d-down": Case(
+        lambda: EqualConv2d(3, 8, down=True), image(3), lambda b: (b, 8, 16, 16)
+    ),
+    **{
+        f"StyledConv{'-up' if up else ''}": Case(
+            lambda up=up: StyledConv(6, 8, w_dim=5, resolution=32 if up else 16, up=up),
+            lambda b, up=up: (
+                torch.randn(b, 6, 16, 16),
+                torch.randn(b, 5),
+                torch.randn(b, 1, 32, 32) if up else torch.randn(b, 1, 16, 16),
+            ),
+            lambda b, up=up: (b, 8, 32, 32) if up else (b, 8, 16, 16),
+        )
+        for up in (False, True)
+    },
+    "ToRGB": Case(
+        lambda: ToRGB(6, w_dim=5),
+        lambda b: (torch.randn(b, 6, 16, 16), torch.randn(b, 5)),
+        lambda b: (b, 3, 16, 16),
+    ),
+    "ResidualBlock": Case(lambda: ResidualBlock(3, 8), image(3), lambda b: (b, 8, 16, 16)),
+    "MappingNetwork": Case(
+        lambda: MappingNetwork(8, 6, num_ws=4, layers=2, label_dim=3),
+        lambda b: (torch.randn(b, 8), torch.rand(b, 3)),
+        lambda b: (b, 4, 6),
+    ),
+    "SynthesisNetwork": Case(
+        lambda: SynthesisNetwork((16, 16, 8), w_dim=6),
+        lambda b: (torch.randn(b, 6, 6),),
+        lambda b: (b, 3, 16, 16),
+    ),
+    "StyleGAN2Generator": Case(
+        lambda: StyleGAN2Generator(32, z_dim=8, w_dim=6, mapping_layers=2, channel_base=256),
+        lambda b: (torch.randn(b, 8),),
+        lambda b: (b, 3, 32, 32),
+        True,
+    ),
+    "StyleGAN2Discriminator": Case(
+        lambda: StyleGAN2Discriminator(32, channel_base=256), image(3), lambda b: (b, 1), True
+    ),
+    "StyleGAN2Discriminator-label": Case(
+        lambda: StyleGAN2Discriminator(16, channel_base=128, label_dim=3, mapping_layers=2),
+        lambda b: (torch.rand(b, 3, 16, 16), torch.rand(b, 3)),
+        lambda b: (b, 1),
+        True,
+    ),
+    "ProjectedDiscriminator": Case(
+        lambda: ProjectedDiscriminator(Pyramid(), size=32, width=8),
+        image(3),
+        lambda b: [(b, 1, 4, 4), (b, 1, 4, 4)],
+    ),
+    "PooledFeatures": Case(lambda: PooledFeatures(Pyramid(), size=32), image(3), lambda b: (b, 4)),
     "L1Loss": Case(L1Loss, two_images, lambda _: ()),
     "CharbonnierLoss": Case(CharbonnierLoss, two_images, lambda _: ()),
     "PerceptualLoss": Case(lambda: PerceptualLoss(Pyramid()), two_images, lambda _: ()),

@@ -2,12 +2,22 @@
 
 import pytest
 import torch
+from foreign import networks
 
-from snowai.analysis import eye_crops, paired_distances, sheet, show
+from snowai.analysis import (
+    blend_sweep,
+    eye_crops,
+    frechet_distance,
+    generate,
+    paired_distances,
+    sheet,
+    show,
+)
 from snowai.faces import align, alignment_matrix
 from snowai.faces.schemes import SCHEMES
 from snowai.image import to_tensor
 from snowai.losses import LPIPSLoss
+from snowai.styles import BlendRecipe
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +99,48 @@ def test_eye_distances_see_the_eyes_only(crop):
     far = paired_distances(changed, image, points)
     assert far["l1"] > 0.05
     assert far["eye_l1"] == 0
+
+
+def test_a_sweep_has_a_column_for_each_recipe_and_its_ends_are_the_generators():
+    base, _ = networks(32)
+    styled, _ = networks(32)
+    with torch.no_grad():
+        styled.synthesis.to_rgb[-1].bias.add_(1)
+    recipes = [BlendRecipe.hard(size, resolution=32) for size in (4, 32)]
+    picture = blend_sweep(base, styled, recipes, seeds=[1, 2, 3])
+    header = picture.shape[-2] - (3 * 36 - 4)
+    assert picture.shape[-1] == 4 * 36 - 4
+    cells = [picture[:, header : header + 32, left : left + 32] for left in range(0, 144, 36)]
+    own = next(generate(base, [1], truncation=0.7))[0]
+    torch.testing.assert_close(cells[0], own)
+    torch.testing.assert_close(cells[1], cells[3])  # Cut at 4: all but mapping and constant.
+
+
+def test_generated_batches_do_not_depend_on_the_batch_size():
+    generator, _ = networks(16)
+    one = torch.cat(list(generate(generator, range(5), batch_size=2)))
+    two = torch.cat(list(generate(generator, range(5), batch_size=5)))
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    assert 0 <= float(one.min()) <= float(one.max()) <= 1
+
+
+def test_the_frechet_distance_is_torchmetrics_and_orders_sets():
+    torch.manual_seed(0)
+    real, alike = torch.rand(2, 64, 3, 32, 32)
+    darker = alike * 0.5
+
+    class Means(torch.nn.Module):
+        def forward(self, image):
+            return torch.cat([image.mean((2, 3)), image.std((2, 3))], dim=1)
+
+    near, far = (
+        frechet_distance(torch.split(real, 16), torch.split(other, 16), features=Means())
+        for other in (alike, darker)
+    )
+    assert near < 0.01 * far
+    one, two = (Means()(x).double() for x in (real, darker))
+    covariances = [torch.cov(x.t()) for x in (one, two)]
+    root = torch.linalg.eigvals(covariances[0] @ covariances[1]).sqrt().real.sum()
+    expected = (one.mean(0) - two.mean(0)).square().sum()
+    expected = expected + covariances[0].trace() + covariances[1].trace() - 2 * root
+    assert far == pytest.approx(float(expected), rel=1e-4)

@@ -13,8 +13,6 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -24,7 +22,7 @@ from snowai.hub import find_checkpoint, from_pretrained
 from snowai.image import write_image
 from snowai.models import Noise, StyleGAN2Generator
 from snowai.pairs.manifest import PairRecord, read_pairs, split_of, write_pairs
-from snowai.styles import BlendRecipe, blend, edit_latents, mix_styles
+from snowai.styles import BlendRecipe, blend, edit_latents, mix_styles, read_latents
 
 __all__ = [
     "Edit",
@@ -140,7 +138,7 @@ class PairRenderer:
             raise ValueError(
                 f"colour_layers must be from 0 to {self.base.num_ws - 1}; got {plan.colour_layers}."
             )
-        self.latents = None if plan.latents is None else _load_latents(plan.latents, self.base)
+        self.latents = None if plan.latents is None else read_latents(plan.latents, self.base)
 
     @torch.inference_mode()
     def __call__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -353,18 +351,3 @@ def _load_generator(path: str) -> StyleGAN2Generator:
             "checkpoints are read with: snowai convert IN OUT.safetensors."
         )
     return generator.requires_grad_(False)
-
-
-def _load_latents(path: str, generator: StyleGAN2Generator) -> Tensor:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There are no latents {path}.")
-    try:
-        ws: Tensor = load_file(path)["ws"]
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no latents 'ws' ({error}).") from None
-    if ws.dim() != 3 or ws.shape[1:] != (generator.num_ws, generator.w_dim):
-        raise ValueError(
-            f"The latents in {path} have shape {tuple(ws.shape)}; this generator takes "
-            f"(N, {generator.num_ws}, {generator.w_dim})."
-        )
-    return ws.float()

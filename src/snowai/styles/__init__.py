@@ -18,6 +18,7 @@ from snowai.styles.latents import (
     find_directions,
     fit_direction,
     mix_styles,
+    read_latents,
     sample_latents,
     score_faces,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "layer_swap",
     "load_pictures",
     "mix_styles",
+    "read_latents",
     "read_stylegan2",
     "sample_latents",
     "score_faces",

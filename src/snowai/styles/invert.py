@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -20,7 +19,7 @@ from snowai.faces import Landmarker, align, alignment_matrix
 from snowai.image import find_images, read_image, write_image
 from snowai.losses import PerceptualLoss, lite0_features
 from snowai.models import StyleGAN2Generator
-from snowai.styles.latents import sample_latents
+from snowai.styles.latents import read_latents, sample_latents
 
 __all__ = [
     "Inversion",
@@ -288,7 +287,7 @@ def grow_seeds(
         torch.Size([5, 6, 8])
     """
     if not isinstance(ws, Tensor):
-        ws = torch.cat([load_file(path)["ws"] for path in ws])
+        ws = torch.cat([read_latents(path, generator) for path in ws])
     if ws.dim() != 3 or len(ws) == 0:
         raise ValueError(f"ws must be (B, n, w) with at least one latent; got {tuple(ws.shape)}.")
     average, deviation = _spread(generator)

@@ -1,8 +1,11 @@
 """Where latents come from and how they are moved: seeds, mixing, directions with a meaning."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from snowai._checks import check_choice
@@ -16,6 +19,7 @@ __all__ = [
     "find_directions",
     "fit_direction",
     "mix_styles",
+    "read_latents",
     "sample_latents",
     "score_faces",
 ]
@@ -55,6 +59,31 @@ def sample_latents(
     with torch.no_grad():
         ws: Tensor = generator.mapping(z.to(device), label, truncation=truncation)
     return ws
+
+
+def read_latents(path: str | Path, generator: StyleGAN2Generator) -> Tensor:
+    """Read the latents of a .safetensors file: inverted photos, or grown from them.
+
+    Args:
+        path: File with ``ws`` (N, n, w).
+        generator: Whose latents they must be.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no latents, or another generator's.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There are no latents {path}.")
+    try:
+        ws: Tensor = load_file(path)["ws"]
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path} holds no latents 'ws' ({error}).") from None
+    if ws.dim() != 3 or ws.shape[1:] != (generator.num_ws, generator.w_dim):
+        raise ValueError(
+            f"The latents in {path} have shape {tuple(ws.shape)}; this generator takes "
+            f"(N, {generator.num_ws}, {generator.w_dim})."
+        )
+    return ws.float()
 
 
 def mix_styles(coarse: Tensor, fine: Tensor, cut: int) -> Tensor:
