@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BadImage": "snowai.image",
+    "BlendRecipe": "snowai.styles",
     "EyeMaskInput": "snowai.models",
     "FaceFilter": "snowai.filters",
     "LPIPSLoss": "snowai.losses",
@@ -19,15 +20,25 @@ _HOMES = {
     "PairDataset": "snowai.pairs",
     "PatchDiscriminator": "snowai.models",
     "PerceptualLoss": "snowai.losses",
+    "RenderPlan": "snowai.pairs",
     "SEUNet": "snowai.models",
+    "StyleGAN2Discriminator": "snowai.models",
+    "StyleGAN2Generator": "snowai.models",
+    "StyleTrainConfig": "snowai.styles",
     "TrainConfig": "snowai.train",
+    "blend": "snowai.styles",
     "create_model": "snowai.models",
     "fit": "snowai.train",
     "from_pretrained": "snowai.hub",
+    "layer_swap": "snowai.styles",
     "list_models": "snowai.models",
+    "load_generator": "snowai.styles",
     "push_to_hub": "snowai.hub",
     "read_image": "snowai.image",
+    "read_stylegan2": "snowai.styles",
+    "render_pairs": "snowai.pairs",
     "save_pretrained": "snowai.hub",
+    "train_style": "snowai.styles",
     "write_image": "snowai.image",
 }
 

@@ -1,4 +1,4 @@
-"""The whole chain on one photo: pairs, training, a filter, and a picture that compares."""
+"""The whole chain, from generators to a photo: samples, blend, pairs, training, a filter."""
 
 import tempfile
 import time
@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from snowai.analysis import sheet
+from snowai.analysis import blend_sweep, generate, pairs_sheet, sheet
 from snowai.checkpoint import save
 from snowai.faces import MediaPipeLandmarker, align, paste_back
 from snowai.filters import FaceFilter
 from snowai.image import read_image, to_tensor, write_image
 from snowai.losses import PerceptualLoss, lite0_features
 from snowai.models import EyeMaskInput, create_model
-from snowai.pairs import PairDataset, draw_pairs
+from snowai.pairs import PairDataset, PairRecord, RenderPlan, render_pairs
+from snowai.styles import BlendRecipe, load_generator
 from snowai.train import LossWeights, TrainConfig, fit
 
 __all__ = ["DemoConfig", "run_demo"]
@@ -29,14 +30,20 @@ class DemoConfig:
     """The demonstration's numbers.
 
     Args:
+        base: Generator that draws photos: a shipped name or a file.
+        styled: The same, taught a style.
+        cut: Resolution from which the styled generator's layers are taken.
+        pairs: Pairs rendered.
         seconds: Time to train, about.
-        views: Pairs drawn from each face.
-        size: Side of the crops, in pixels.
+        size: Side of the pairs and of the filter's crops, in pixels.
         seed: Of everything random.
     """
 
-    seconds: float = 90.0
-    views: int = 24
+    base: str = "portraits"
+    styled: str = "portraits-toon"
+    cut: int = 8
+    pairs: int = 200
+    seconds: float = 150.0
     size: int = 256
     seed: int = 0
 
@@ -47,49 +54,85 @@ def run_demo(
     *,
     config: DemoConfig | None = None,
 ) -> dict[str, Path]:
-    """Draw pairs from photos, train a tiny filter on them, and compare it with the shipped one.
+    """Blend two generators, render pairs, train a tiny filter on them and try it on photos.
 
     Args:
         photos: Image files with a face; default scikit-image's astronaut (NASA, public domain).
-        out: Folder to write: comparison.png, filter.safetensors and metrics.jsonl.
-        config: Time, size and seed.
+        out: Folder to write: sheets of samples, blends and pairs, comparison.png,
+            filter.safetensors and metrics.jsonl.
+        config: Generators, time, size and seed.
 
     Returns:
         What was made, by name.
 
     Raises:
         ValueError: No photo shows a face.
+        FileNotFoundError: A generator is missing.
         ImportError: A package of the demo is missing.
     """
     out, config = Path(out), config or DemoConfig()
     out.mkdir(parents=True, exist_ok=True)
     paths = [Path(photo) for photo in photos] or [_astronaut(out)]
     landmarker = MediaPipeLandmarker()
+    shipped = FaceFilter.from_pretrained("toon")
+    shipped.landmarker = landmarker
+    if not any(shipped.cut(read_image(path)).faces for path in paths):
+        raise ValueError(f"No face was found in {', '.join(path.name for path in paths)}.")
+    made = _draw_generators(out, config)
     with tempfile.TemporaryDirectory(dir=out) as work:
         pairs_folder = Path(work) / "pairs"
-        draw_pairs(
-            paths,
-            pairs_folder,
-            landmarker,
-            size=config.size,
-            views=config.views,
-            seed=config.seed,
-        )
+        records = render_pairs(_plan(config), pairs_folder)
+        made["pairs"] = _draw_pairs(records, pairs_folder, out)
         pairs = PairDataset(pairs_folder, size=config.size)
         pairs.find_landmarks(landmarker)
         network, steps = _train(pairs, Path(work), config)
         (Path(work) / "run" / "metrics.jsonl").replace(out / "metrics.jsonl")
     trained = FaceFilter(network, size=config.size)
-    provenance = {"style": "snowai.pairs.toon", "photos": [p.name for p in paths], "steps": steps}
+    provenance = {"base": config.base, "styled": config.styled, "cut": config.cut, "steps": steps}
     save(trained, out / "filter.safetensors", provenance=provenance)
-    shipped = FaceFilter.from_pretrained("toon")
-    trained.landmarker = shipped.landmarker = landmarker
+    trained.landmarker = landmarker
     write_image(out / "comparison.png", _compare(paths, trained, shipped))
-    return {
+    return made | {
         "comparison": out / "comparison.png",
         "filter": out / "filter.safetensors",
         "metrics": out / "metrics.jsonl",
     }
+
+
+def _draw_generators(out: Path, config: DemoConfig) -> dict[str, Path]:
+    """Write sheets of both generators' pictures and of the blends between them."""
+    base, styled = load_generator(config.base), load_generator(config.styled)
+    seeds = range(config.seed, config.seed + 32)
+    made = {}
+    for name, generator in (("base", base), ("styled", styled)):
+        images = torch.cat(list(generate(generator, seeds, truncation=0.7)))
+        made[f"{name} samples"] = out / f"{name}_samples.png"
+        rows = [list(row) for row in torch.split(images, 8)]
+        write_image(made[f"{name} samples"], sheet(rows))
+    side = base.resolution
+    recipes = [BlendRecipe.hard(2**power, resolution=side) for power in range(3, side.bit_length())]
+    made["blend sweep"] = out / "blend_sweep.png"
+    write_image(made["blend sweep"], blend_sweep(base, styled, recipes, seeds[:6]))
+    return made
+
+
+def _plan(config: DemoConfig) -> RenderPlan:
+    recipe = BlendRecipe.hard(config.cut, resolution=load_generator(config.base).resolution)
+    return RenderPlan(
+        config.base,
+        config.styled,
+        config.pairs,
+        seed=config.seed,
+        blend=recipe,
+        truncation=0.8,
+        size=config.size,
+    )
+
+
+def _draw_pairs(records: Sequence[PairRecord], root: Path, out: Path) -> Path:
+    shown = [(read_image(root / r.photo), read_image(root / r.styled)) for r in records[:24]]
+    write_image(out / "pairs.png", pairs_sheet(shown))
+    return out / "pairs.png"
 
 
 def _astronaut(out: Path) -> Path:

@@ -91,19 +91,14 @@ def render(
         ray_workers: Render with this many Ray workers instead.
         device: Where the generators run.
     """
-    from snowai.hub import from_pretrained
-    from snowai.models import StyleGAN2Generator
     from snowai.pairs import RenderPlan, render_pairs, render_with_ray, shard_from_environment
-    from snowai.styles import BlendRecipe
+    from snowai.styles import BlendRecipe, load_generator
 
     if cut is not None and recipe is not None:
         raise ValueError("cut and recipe both say how to blend; give one of them.")
     blend = None if recipe is None else BlendRecipe.from_json(recipe.read_text())
     if cut is not None:
-        generator = from_pretrained(base)
-        if not isinstance(generator, StyleGAN2Generator):
-            raise ValueError(f"{base} holds a {type(generator).__name__}, not a generator.")
-        blend = BlendRecipe.hard(cut, resolution=generator.resolution)
+        blend = BlendRecipe.hard(cut, resolution=load_generator(base).resolution)
     plan = RenderPlan(
         base,
         styled,

@@ -7,14 +7,14 @@ import torch
 from tyro.conf import Positional, arg
 
 from snowai.cli.words import Photos, expand, make_perceptual, say
-from snowai.hub import find_checkpoint, from_pretrained
+from snowai.hub import find_checkpoint
 from snowai.models import (
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     grow_discriminator,
     grow_generator,
 )
-from snowai.styles import StyleTrainConfig
+from snowai.styles import StyleTrainConfig, load_discriminator, load_generator
 
 __all__ = ["blend", "convert", "grow_latents", "invert", "sample", "score", "train"]
 
@@ -92,8 +92,8 @@ def train(
     torch.manual_seed(config.seed)
     judge: StyleGAN2Discriminator | None = None
     if len(sources) == 2:
-        generator = _generator(sources[0])
-        judge = _judge(sources[0], discriminator)
+        generator = load_generator(sources[0])
+        judge = load_discriminator(sources[0], discriminator)
         if resolution == 2 * generator.resolution:
             generator = grow_generator(generator)
             judge = None if judge is None else grow_discriminator(judge)
@@ -161,7 +161,7 @@ def blend(
     from snowai.styles import BlendRecipe
     from snowai.styles import blend as blend_generators
 
-    one, two = _generator(base), _generator(styled)
+    one, two = load_generator(base), load_generator(styled)
     side = one.resolution
     if cut is None and recipe is None:
         cuts = [2**power for power in range(3, side.bit_length())]
@@ -204,7 +204,7 @@ def sample(
     from snowai.analysis import generate, sheet
     from snowai.image import write_image
 
-    batches = generate(_generator(generator), range(seed, seed + count), truncation=truncation)
+    batches = generate(load_generator(generator), range(seed, seed + count), truncation=truncation)
     images = torch.cat(list(batches))
     write_image(out, sheet([list(row) for row in torch.split(images, 8)]))
     say(f"{count} pictures: {out}")
@@ -231,7 +231,7 @@ def score(
     from snowai.analysis import frechet_distance, generate
     from snowai.styles import load_pictures
 
-    network = _generator(generator)
+    network = load_generator(generator)
     real = load_pictures(pictures, network.resolution).float() / 255
     drawn = generate(network, range(count or len(real)), truncation=truncation)
     say(f"{'generator':<12}{frechet_distance(torch.split(real, 32), drawn):>10.1f}")
@@ -262,7 +262,11 @@ def invert(
 
     config = InvertConfig(space=space, steps=steps)
     written, faceless = invert_folder(
-        _generator(generator), expand(photos), out, MediaPipeLandmarker(max_faces=1), config=config
+        load_generator(generator),
+        expand(photos),
+        out,
+        MediaPipeLandmarker(max_faces=1),
+        config=config,
     )
     for path in faceless:
         say(f"{path}: no face found; left out.")
@@ -297,27 +301,7 @@ def grow_latents(
     files = sorted(inversions.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"{inversions} holds no inversions; see: snowai style invert.")
-    ws = grow_seeds(_generator(generator), files, count, spread=spread, seed=seed)
+    ws = grow_seeds(load_generator(generator), files, count, spread=spread, seed=seed)
     write_bytes(out, to_safetensors({"ws": ws.contiguous()}))
     say(f"{count} latents from {len(files)} photos: {out}")
     return 0
-
-
-def _generator(name: str) -> StyleGAN2Generator:
-    generator = from_pretrained(name)
-    if not isinstance(generator, StyleGAN2Generator):
-        raise ValueError(
-            f"{name} holds a {type(generator).__name__}, not a StyleGAN2Generator; foreign "
-            "checkpoints are read with: snowai convert IN OUT.safetensors."
-        )
-    return generator
-
-
-def _judge(base: str, name: str | None) -> StyleGAN2Discriminator | None:
-    beside = Path(base).with_name("discriminator.safetensors")
-    if name is None and not beside.is_file():
-        return None
-    judge = from_pretrained(name or str(beside))
-    if not isinstance(judge, StyleGAN2Discriminator):
-        raise ValueError(f"{name} holds a {type(judge).__name__}, not a discriminator.")
-    return judge

@@ -18,11 +18,11 @@ from tqdm.auto import tqdm
 
 from snowai._checks import check_choice
 from snowai._files import sha256_of, write_text
-from snowai.hub import find_checkpoint, from_pretrained
+from snowai.hub import find_checkpoint
 from snowai.image import write_image
-from snowai.models import Noise, StyleGAN2Generator
+from snowai.models import Noise
 from snowai.pairs.manifest import PairRecord, read_pairs, split_of, write_pairs
-from snowai.styles import BlendRecipe, blend, edit_latents, mix_styles, read_latents
+from snowai.styles import BlendRecipe, blend, edit_latents, load_generator, mix_styles, read_latents
 
 __all__ = [
     "Edit",
@@ -125,8 +125,8 @@ class PairRenderer:
 
     def __init__(self, plan: RenderPlan, *, device: str = "cpu") -> None:
         self.plan, self.device = plan, torch.device(device)
-        self.base = _load_generator(plan.base).to(self.device)
-        styled = _load_generator(plan.styled).to(self.device)
+        self.base = load_generator(plan.base, device=device)
+        styled = load_generator(plan.styled, device=device)
         # Only the base's mapping is ever asked: the two would read one z differently.
         self.styled = styled if plan.blend is None else blend(self.base, styled, plan.blend)
         if styled.num_ws != self.base.num_ws or styled.w_dim != self.base.w_dim:
@@ -341,13 +341,3 @@ def _read_plan(root: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{root} has no {PLAN}, so its pairs cannot be rendered again.")
     values: dict[str, Any] = json.loads((root / PLAN).read_text())
     return values
-
-
-def _load_generator(path: str) -> StyleGAN2Generator:
-    generator = from_pretrained(path)
-    if not isinstance(generator, StyleGAN2Generator):
-        raise ValueError(
-            f"{path} holds a {type(generator).__name__}, not a StyleGAN2Generator; foreign "
-            "checkpoints are read with: snowai convert IN OUT.safetensors."
-        )
-    return generator.requires_grad_(False)

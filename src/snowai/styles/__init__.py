@@ -22,6 +22,7 @@ from snowai.styles.latents import (
     sample_latents,
     score_faces,
 )
+from snowai.styles.loading import load_discriminator, load_generator
 from snowai.styles.parts import PARTS, Part, describe_weight, drift
 from snowai.styles.pictures import MIN_PICTURES, load_pictures
 from snowai.styles.projected import ProjectedDiscriminator
@@ -52,6 +53,8 @@ __all__ = [
     "invert",
     "invert_folder",
     "layer_swap",
+    "load_discriminator",
+    "load_generator",
     "load_pictures",
     "mix_styles",
     "read_latents",
