@@ -174,6 +174,31 @@ def test_invert_then_grow_then_render(tmp_path, base, styled, astronaut, capsys)
     assert main(["style", "grow", str(base), str(tmp_path), "-o", str(latents)]) == 2
 
 
+def test_a_direction_is_fitted_drawn_and_rendered(tmp_path, base, styled, monkeypatch, capsys):
+    import snowai.styles
+
+    def brightness(generator, ws, landmarker, score, *, size):
+        with torch.no_grad():
+            return generator.synthesis(ws).mean(dim=(1, 2, 3))
+
+    # Random networks draw no faces: what is measured is replaced, all around it is real.
+    monkeypatch.setattr(snowai.styles, "score_samples", brightness)
+    out = tmp_path / "smile.json"
+    arguments = [str(base), "smile", "-o", str(out), "--samples", "200", "--reach", "0.2"]
+    assert main(["style", "direction", *arguments, "--layers", "0", "1"]) == 0
+    assert "fitted on 200 of 200 faces" in capsys.readouterr().out
+    assert image_size(tmp_path / "smile.png")[1] == 5 * 36 - 4
+    sets = tmp_path / "pairs"
+    pair = ["pairs", "render", str(base), str(styled), "-o", str(sets), "--count", "3"]
+    assert main([*pair, "--edits", str(out)]) == 0
+    records = snowai.pairs.read_pairs(sets)
+    assert all(-0.2 <= record.facts["edits"]["smile"] <= 0.2 for record in records)
+    assert json.loads((sets / "render.json").read_text())["edits"][0]["layers"] == [0, 1]
+    out.write_text("{}")
+    assert main([*pair, "--edits", str(out)]) == 2
+    assert "An edit is JSON with name" in capsys.readouterr().err
+
+
 def test_render_in_shards_and_rerender(tmp_path, base, styled, capsys):
     out = ["-o", str(tmp_path / "pairs"), "--count", "4", "--cut", "16", "--noise", "random"]
     for shard in ("0/2", "1/2"):

@@ -4,6 +4,7 @@ from snowai.analysis.distances import eye_crops, paired_distances
 from snowai.analysis.generators import (
     PooledFeatures,
     blend_sweep,
+    edit_sheet,
     frechet_distance,
     generate,
     pairs_sheet,
@@ -13,6 +14,7 @@ from snowai.analysis.sheets import sheet, show
 __all__ = [
     "PooledFeatures",
     "blend_sweep",
+    "edit_sheet",
     "eye_crops",
     "frechet_distance",
     "generate",

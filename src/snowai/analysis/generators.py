@@ -10,9 +10,16 @@ from snowai._checks import check_image
 from snowai.analysis.sheets import sheet
 from snowai.losses import lite0_features
 from snowai.models import StyleGAN2Generator
-from snowai.styles import BlendRecipe, blend, sample_latents
+from snowai.styles import BlendRecipe, blend, edit_latents, sample_latents
 
-__all__ = ["PooledFeatures", "blend_sweep", "frechet_distance", "generate", "pairs_sheet"]
+__all__ = [
+    "PooledFeatures",
+    "blend_sweep",
+    "edit_sheet",
+    "frechet_distance",
+    "generate",
+    "pairs_sheet",
+]
 
 
 def generate(
@@ -62,6 +69,40 @@ def blend_sweep(
         columns = [g.synthesis(ws, noise=noise).clamp(0, 1) for g in generators]
     titles = ["base", *(recipe.name for recipe in recipes), "styled"]
     return sheet([list(row) for row in zip(*columns, strict=True)], titles=titles)
+
+
+def edit_sheet(
+    generator: StyleGAN2Generator,
+    direction: Tensor,
+    seeds: Sequence[int],
+    amounts: Sequence[float],
+    *,
+    layers: Sequence[int] | None = None,
+    truncation: float = 0.7,
+) -> Tensor:
+    """Draw faces moved along a direction: a row for each seed, a column for each amount.
+
+    Args:
+        generator: Any.
+        direction: Of w, :math:`(w)`.
+        seeds: Of the latents.
+        amounts: How far, in steps of the direction.
+        layers: Indices of ws that move; default all.
+        truncation: Of the latents.
+
+    Example:
+        >>> generator = StyleGAN2Generator(16, z_dim=8, w_dim=8, channel_base=128)
+        >>> edit_sheet(generator, torch.ones(8), [1, 2], [-1, 0, 1]).shape
+        torch.Size([3, 56, 56])
+    """
+    ws = sample_latents(generator, seeds, truncation=truncation)
+    with torch.inference_mode():
+        columns = [
+            generator.synthesis(edit_latents(ws, direction, amount, layers=layers)).clamp(0, 1)
+            for amount in amounts
+        ]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return sheet(rows, titles=[f"{amount:+g}" for amount in amounts])
 
 
 def pairs_sheet(pairs: Sequence[tuple[Tensor, Tensor]], *, columns: int = 4) -> Tensor:

@@ -39,7 +39,17 @@ def _app() -> tyro.extras.SubcommandApp:
     commands: list[tuple[tyro.extras.SubcommandApp, list[Callable[..., int]]]] = [
         (app, [filters.apply, filters.train, filters.models, filters.demo, styles.convert]),
         (pairs_app, [pairs.check, pairs.draw, pairs.render, pairs.rerender]),
-        (style_app, [styles.train, styles.blend, styles.sample, styles.score, styles.invert]),
+        (
+            style_app,
+            [
+                styles.train,
+                styles.blend,
+                styles.sample,
+                styles.score,
+                styles.direction,
+                styles.invert,
+            ],
+        ),
     ]
     for room, functions in commands:
         for function in functions:

@@ -113,7 +113,7 @@ def models() -> int:
     for name in list_models():
         parameters, macs = model_cost(create_model(name).eval(), torch.zeros(1, 4, 256, 256))
         say(f"{name:<16}{parameters / 1e6:>14.2f}{macs / 1e9:>14.2f}")
-    say(f"Shipped filters: {', '.join(list_shipped())}")
+    say(f"Shipped: {', '.join(list_shipped())}")
     return 0
 
 

@@ -65,6 +65,7 @@ def render(
     truncation: float = 0.8,
     noise: Literal["const", "random", "none"] = "const",
     colour_layers: int = 0,
+    edits: tuple[Path, ...] = (),
     latents: Path | None = None,
     size: int | None = None,
     shard: str | None = None,
@@ -84,6 +85,7 @@ def render(
         truncation: 1 for the widest variety, 0.7 for safer faces.
         noise: const, random (fresh for each pair, alike in both pictures) or none.
         colour_layers: This many of the last layers take their colours from a second latent.
+        edits: JSON files of "snowai style direction": attributes that vary over the pairs.
         latents: .safetensors with latents of "snowai style grow", in place of random ones.
         size: Side of the pictures; default the generator's.
         shard: i/N renders every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
@@ -91,7 +93,7 @@ def render(
         ray_workers: Render with this many Ray workers instead.
         device: Where the generators run.
     """
-    from snowai.pairs import RenderPlan, render_pairs, render_with_ray, shard_from_environment
+    from snowai.pairs import Edit, RenderPlan, render_pairs, render_with_ray, shard_from_environment
     from snowai.styles import BlendRecipe, load_generator
 
     if cut is not None and recipe is not None:
@@ -108,6 +110,7 @@ def render(
         truncation=truncation,
         noise=noise,
         colour_layers=colour_layers,
+        edits=tuple(Edit.from_json(path.read_text()) for path in edits),
         latents=None if latents is None else str(latents),
         size=size,
     )

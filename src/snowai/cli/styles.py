@@ -1,5 +1,7 @@
 """snowai style and snowai convert: generators from reading to choosing."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +18,7 @@ from snowai.models import (
 )
 from snowai.styles import StyleTrainConfig, load_discriminator, load_generator
 
-__all__ = ["blend", "convert", "grow_latents", "invert", "sample", "score", "train"]
+__all__ = ["blend", "convert", "direction", "grow_latents", "invert", "sample", "score", "train"]
 
 
 def convert(
@@ -237,6 +239,50 @@ def score(
     say(f"{'generator':<12}{frechet_distance(torch.split(real, 32), drawn):>10.1f}")
     halves = frechet_distance(torch.split(real[::2], 32), torch.split(real[1::2], 32))
     say(f"{'two halves':<12}{halves:>10.1f}")
+    return 0
+
+
+def direction(
+    generator: Positional[str],
+    score: Positional[Literal["smile", "eyes_closed", "yaw"]],
+    /,
+    out: Annotated[Path, arg(aliases=["-o"])],
+    samples: int = 500,
+    reach: float = 0.5,
+    layers: tuple[int, ...] = (),
+    size: int = 256,
+) -> int:
+    """Fit a direction of the latents to a score, for "snowai pairs render --edits".
+
+    Writes OUT as JSON, and beside it a sheet: rows of faces moved from -REACH to REACH.
+
+    Args:
+        generator: A file or a shipped name.
+        score: What MediaPipe measures on the samples.
+        out: .json file.
+        samples: Faces drawn and scored.
+        reach: Largest change of the score, either way.
+        layers: Indices of ws that move; default all.
+        size: Faces are scored at this side, in pixels.
+    """
+    from snowai._files import write_text
+    from snowai.analysis import edit_sheet
+    from snowai.faces import MediaPipeLandmarker
+    from snowai.image import write_image
+    from snowai.pairs import Edit
+    from snowai.styles import fit_direction, sample_latents, score_samples
+
+    network, landmarker = load_generator(generator), MediaPipeLandmarker(max_faces=1)
+    ws = sample_latents(network, range(samples))
+    scores = score_samples(network, ws, landmarker, score, size=size)
+    found = fit_direction(ws, scores)
+    edit = Edit(score, found.tolist(), -reach, reach, layers)
+    write_text(out, json.dumps(asdict(edit)) + "\n")
+    amounts = [reach * step / 2 for step in range(-2, 3)]
+    picture = edit_sheet(network, found, range(4), amounts, layers=list(layers) or None)
+    write_image(out.with_suffix(".png"), picture)
+    scored = int(torch.isfinite(scores).sum())
+    say(f"{score} fitted on {scored} of {samples} faces: {out}; look at {out.with_suffix('.png')}.")
     return 0
 
 

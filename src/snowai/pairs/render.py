@@ -54,6 +54,20 @@ class Edit:
     high: float
     layers: Sequence[int] = ()
 
+    @classmethod
+    def from_json(cls, text: str) -> "Edit":
+        """Read what "snowai style direction" wrote.
+
+        Raises:
+            ValueError: Not JSON, or not an edit.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ValueError(
+                f"An edit is JSON with name, direction, low, high and layers ({error})."
+            ) from None
+
 
 @dataclass(frozen=True)
 class RenderPlan:

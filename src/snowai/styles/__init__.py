@@ -21,6 +21,7 @@ from snowai.styles.latents import (
     read_latents,
     sample_latents,
     score_faces,
+    score_samples,
 )
 from snowai.styles.loading import load_discriminator, load_generator
 from snowai.styles.parts import PARTS, Part, describe_weight, drift
@@ -61,6 +62,7 @@ __all__ = [
     "read_stylegan2",
     "sample_latents",
     "score_faces",
+    "score_samples",
     "train_style",
     "tune_generator",
 ]

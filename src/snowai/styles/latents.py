@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from snowai._checks import check_choice
 from snowai.faces import Landmarker, Landmarks
@@ -22,6 +24,7 @@ __all__ = [
     "read_latents",
     "sample_latents",
     "score_faces",
+    "score_samples",
 ]
 
 
@@ -229,6 +232,35 @@ def score_faces(images: Tensor, landmarker: Landmarker, score: str = "smile") ->
         faces = landmarker.detect(image.clamp(0, 1).float().cpu())
         values.append(FACE_SCORES[score](faces[0]) if faces else float("nan"))
     return torch.tensor(values)
+
+
+def score_samples(
+    generator: StyleGAN2Generator,
+    ws: Tensor,
+    landmarker: Landmarker,
+    score: str = "smile",
+    *,
+    size: int = 256,
+) -> Tensor:
+    """Draw latents and score the faces, as :func:`fit_direction` takes them.
+
+    Args:
+        generator: Draws the faces.
+        ws: :math:`(N, n, w)`.
+        landmarker: With blendshapes.
+        score: See :func:`score_faces`.
+        size: Small faces are enlarged to this side, in pixels: landmarkers miss them otherwise.
+
+    Returns:
+        :math:`(N)`; not-a-number where no face was found.
+    """
+    scores = []
+    for latent in tqdm(torch.split(ws, 1), desc="scoring", unit="face"):
+        with torch.no_grad():
+            image = generator.synthesis(latent).clamp(0, 1)
+        large = F.interpolate(image, (size, size), mode="bicubic", antialias=True)
+        scores.append(score_faces(large, landmarker, score))
+    return torch.cat(scores)
 
 
 def _smile(face: Landmarks) -> float:
