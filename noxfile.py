@@ -52,16 +52,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Train a tiny filter on one photo and compare it with the shipped one; see demo/."""
+    """Go from two generators to a filter on a photo; look at demo/."""
     _install(session, "demo")
-    quick = ["--seconds", "20", "--views", "8"] if "--quick" in session.posargs else []
+    quick = ["--seconds", "20", "--pairs", "24"] if "--quick" in session.posargs else []
     photos = [argument for argument in session.posargs if argument != "--quick"]
     session.run("snowai", "demo", *photos, *quick)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: nox -s bench -- networks | pairs_cute [options]."""
+    """Measure: nox -s bench -- networks | stylegan2 | pairs_cute [options]."""
     _install(session, "bench")
     name, *options = session.posargs or ["networks"]
     session.run("python", f"benchmarks/{name}.py", *options)

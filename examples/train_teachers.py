@@ -1,12 +1,12 @@
-"""How the shipped generators "portraits" and "portraits-comic" were made, on a CPU.
+"""How the shipped generators "portraits" and "portraits-toon" were made, on a CPU.
 
-    python examples/train_teachers.py PORTRAITS STYLE [--work runs/teachers] [--name comic]
+    python examples/train_teachers.py PORTRAITS STYLE [--work runs/teachers] [--name toon]
 
 First a base from scratch at 64 pixels, then the same grown to 128, then fine-tuned on the style's
 pictures. PORTRAITS are aligned as filters cut faces (the 879 official portraits of the US
-Government Printing Office, public domain); STYLE holds the 100 comic faces of Sxela/face2comics
-(MIT). Each stage writes sheets of samples: look at them, and stop where they are best. A killed
-run goes on where it stopped. About two hours of one core and forty minutes more.
+Government Printing Office, public domain); STYLE holds some of them drawn as toons by code, the
+styled/ side of "snowai pairs draw PORTRAITS". Each stage writes sheets of samples: look at them,
+and stop where they are best. A killed run goes on where it stopped. About two hours of one core.
 """
 
 from dataclasses import dataclass, replace
@@ -45,17 +45,17 @@ class Arguments:
     portraits: tyro.conf.Positional[Path]
     style: tyro.conf.Positional[Path]
     work: Path = Path("runs/teachers")
-    name: str = "comic"
+    name: str = "toon"
     small_images: int = 104_000
     large_images: int = 60_000
-    style_images: int = 16_000
+    style_images: int = 20_000
     threads: int = 1
 
 
 BASE = StyleTrainConfig(
     batch_size=16, r1=2.0, path=0.0, mixing=0.5, ema_images=4_000, snapshot_every=2_000
 )
-STYLE = replace(BASE, batch_size=8, ada_start=0.2, ada_images=50_000, ema_images=1_000)
+STYLE = replace(BASE, batch_size=8, ada_start=0.1, ema_images=1_000)
 
 
 def main(arguments: Arguments) -> None:
@@ -97,7 +97,7 @@ def main(arguments: Arguments) -> None:
     )
     styled, _ = opened(work / arguments.name)
     facts |= {
-        "style": "100 comic faces of github.com/Sxela/face2comics (MIT, Sxela)",
+        "style": f"{len(pictures)} of the portraits, drawn by snowai.pairs.toon",
         "style images": arguments.style_images,
     }
     path = work / f"portraits-{arguments.name}.safetensors"

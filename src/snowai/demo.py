@@ -40,7 +40,7 @@ class DemoConfig:
     """
 
     base: str = "portraits"
-    styled: str = "portraits-comic"
+    styled: str = "portraits-toon"
     cut: int = 8
     pairs: int = 200
     seconds: float = 150.0

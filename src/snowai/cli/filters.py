@@ -123,7 +123,7 @@ def demo(
     out: Annotated[Path, arg(aliases=["-o"])] = Path("demo"),
     config: Annotated[DemoConfig, arg(name="")] = DemoConfig(),  # noqa: B008 - frozen.
 ) -> int:
-    """Train a tiny filter on one photo and compare it with the shipped one.
+    """Go from two generators to a filter on a photo, with a sheet of every stage.
 
     Args:
         photos: Image files with a face; default the astronaut that scikit-image carries.
