@@ -124,9 +124,13 @@ def test_a_read_only_folder_is_one_sentence(photos, capsys, tmp_path):
 
 def test_demo_makes_its_picture(tmp_path, capsys, photos):
     out = tmp_path / "demo"
-    arguments = ["demo", str(photos / "a.jpg"), "-o", str(out), "--seconds", "1", "--views", "4"]
+    arguments = ["demo", str(photos / "a.jpg"), "-o", str(out), "--seconds", "1", "--pairs", "4"]
     assert main([*arguments, "--size", "64"]) == 0
     assert {path.name for path in out.iterdir()} >= {
+        "base_samples.png",
+        "styled_samples.png",
+        "blend_sweep.png",
+        "pairs.png",
         "comparison.png",
         "filter.safetensors",
         "metrics.jsonl",
@@ -142,4 +146,4 @@ def test_demo_makes_its_picture(tmp_path, capsys, photos):
 def test_demo_without_a_face_is_one_sentence(tmp_path, capsys):
     write_image(tmp_path / "grey.png", torch.full((3, 64, 64), 0.5))
     assert main(["demo", str(tmp_path / "grey.png"), "-o", str(tmp_path / "demo")]) == 2
-    assert "None of the 1 photos shows a face" in capsys.readouterr().err
+    assert "No face was found in grey.png" in capsys.readouterr().err

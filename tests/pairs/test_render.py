@@ -253,7 +253,13 @@ def test_a_killed_render_goes_on(files, tmp_path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_two_ray_workers_write_what_one_process_writes(files, tmp_path):
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _system_config={"worker_niceness": 0},  # Else workers starve beside anything busy.
+    )
     try:
         records = render_with_ray(plan(files), tmp_path / "ray", workers=2)
     finally:

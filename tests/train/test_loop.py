@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import snowai
+from snowai.runs import update_ema
 from snowai.train import DivergedError, TrainConfig, fit, loop
 from snowai.train.data import BatchOrder
-from snowai.train.state import update_ema
 
 
 def state(folder):
