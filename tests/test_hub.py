@@ -9,6 +9,7 @@ import snowai
 from snowai import hub
 from snowai.filters import FaceFilter
 from snowai.hub import from_pretrained, list_shipped, push_to_hub, save_pretrained
+from snowai.models import StyleGAN2Generator
 
 
 def test_folder_round_trip(tmp_path):
@@ -25,15 +26,16 @@ def test_folder_round_trip(tmp_path):
     torch.testing.assert_close(from_pretrained(tmp_path / "hub")(image), network(image))
 
 
-def test_shipped_filters_load_and_say_where_they_come_from():
+def test_what_is_shipped_loads_and_says_where_it_comes_from():
     from snowai.checkpoint import read_header
 
-    assert "toon" in list_shipped()
+    assert {"toon", "portraits", "portraits-toon"} <= set(list_shipped())
     for name in list_shipped():
         path = hub._shipped_folder() / f"{name}.safetensors"
-        assert isinstance(from_pretrained(name), FaceFilter)
+        kind = StyleGAN2Generator if name.startswith("portraits") else FaceFilter
+        assert isinstance(from_pretrained(name), kind)
         assert path.stat().st_size <= 10_000_000
-        assert {"data", "licence", "command", "steps"} <= read_header(path).provenance.keys()
+        assert {"data", "licence", "command"} <= read_header(path).provenance.keys()
 
 
 def test_unknown_names_list_the_shipped_ones():
