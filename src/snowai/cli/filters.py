@@ -133,7 +133,7 @@ def demo(
     from snowai.demo import run_demo
 
     for name, path in run_demo(expand(photos), out, config=config).items():
-        say(f"{name:<12}{path}")
+        say(f"{name:<16}{path}")
     return 0
 
 
