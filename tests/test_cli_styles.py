@@ -123,6 +123,9 @@ def test_train_says_what_is_wrong(tmp_path, base, capsys):
     assert "Name a base and a folder" in capsys.readouterr().err
     assert main(["style", "train", "toon", str(tmp_path / "three"), "-o", "x"]) == 2
     assert "holds a FaceFilter, not a StyleGAN2Generator" in capsys.readouterr().err
+    odd = ["style", "train", str(base), str(tmp_path / "three"), "-o", "x", "--resolution", "128"]
+    assert main(odd) == 2
+    assert "draws 32 pixels; resolution may be that, or twice it" in capsys.readouterr().err
 
 
 def test_blend_draws_a_sheet_and_then_a_generator(tmp_path, base, styled, capsys):

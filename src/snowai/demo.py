@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from snowai.analysis import blend_sweep, generate, pairs_sheet, sheet
+from snowai.analysis import blend_sweep, pairs_sheet, samples_sheet, sheet
 from snowai.checkpoint import save
 from snowai.faces import MediaPipeLandmarker, align, paste_back
 from snowai.filters import FaceFilter
 from snowai.image import read_image, to_tensor, write_image
 from snowai.losses import PerceptualLoss, lite0_features
-from snowai.models import EyeMaskInput, create_model
+from snowai.models import EyeMaskInput, create_model, stylegan2_resolutions
 from snowai.pairs import PairDataset, PairRecord, RenderPlan, render_pairs
 from snowai.styles import BlendRecipe, load_generator
 from snowai.train import LossWeights, TrainConfig, fit
@@ -105,12 +105,10 @@ def _draw_generators(out: Path, config: DemoConfig) -> dict[str, Path]:
     seeds = range(config.seed, config.seed + 32)
     made = {}
     for name, generator in (("base", base), ("styled", styled)):
-        images = torch.cat(list(generate(generator, seeds, truncation=0.7)))
         made[f"{name} samples"] = out / f"{name}_samples.png"
-        rows = [list(row) for row in torch.split(images, 8)]
-        write_image(made[f"{name} samples"], sheet(rows))
+        write_image(made[f"{name} samples"], samples_sheet(generator, seeds))
     side = base.resolution
-    recipes = [BlendRecipe.hard(2**power, resolution=side) for power in range(3, side.bit_length())]
+    recipes = [BlendRecipe.hard(size, resolution=side) for size in stylegan2_resolutions(side)[1:]]
     made["blend sweep"] = out / "blend_sweep.png"
     write_image(made["blend sweep"], blend_sweep(base, styled, recipes, seeds[:6]))
     return made

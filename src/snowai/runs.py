@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DivergedError",
+    "autocast",
     "forget_after",
     "get_random_state",
     "load_state",
@@ -45,6 +46,11 @@ def make_accelerator() -> "Accelerator":
     except ImportError as error:
         raise ImportError("Training needs accelerate: pip install 'snowai[train]'.") from error
     return Accelerator()
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return torch's autocast to bfloat16 for the precision "bf16", and one that is off else."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def place(module: ModuleT, device: torch.device) -> ModuleT:

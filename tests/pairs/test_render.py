@@ -262,6 +262,8 @@ def test_two_ray_workers_write_what_one_process_writes(files, tmp_path):
     )
     try:
         records = render_with_ray(plan(files), tmp_path / "ray", workers=2)
+        with pytest.raises(ValueError, match=r"holds pairs of another plan \(seed differ"):
+            render_with_ray(plan(files, seed=4), tmp_path / "ray", workers=2)
     finally:
         ray.shutdown()
     assert len(records) == 6

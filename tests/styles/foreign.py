@@ -67,6 +67,7 @@ def mmgeneration(generator, judge):
         for name, value in generator.state_dict().items()
         if name != "mapping.w_avg"
     }
+    state["generator_ema.w_avg"] = generator.mapping.w_avg.clone()  # Kept by MMagic alone.
     state |= {
         f"discriminator.{mmgeneration_names(name, 'discriminator')}": value
         for name, value in judge.state_dict().items()

@@ -75,6 +75,15 @@ def test_everything_learns(whole):
     assert min(result.drift.values()) > 0
 
 
+def test_noise_that_is_off_stays_off(tmp_path):
+    base = tiny_style.generator()
+    for layer in base.synthesis.styled_convs():
+        nn.init.constant_(layer.noise_strength, 0.5)
+    result = tiny_style.run(tmp_path, base=base, noise=False)
+    assert all(layer.noise_strength == 0 for layer in result.generator.synthesis.styled_convs())
+    assert all(layer.noise_strength == 0.5 for layer in base.synthesis.styled_convs())
+
+
 def test_fakes_come_to_look_like_the_pictures(tmp_path):
     """Two hundred steps on one colour: the generator must find it."""
     pictures = torch.zeros(12, 3, 16, 16, dtype=torch.uint8)

@@ -12,6 +12,7 @@ import torch
 from foreign import Persistent, mmgeneration, networks, nvidia, nvidia_modules, rosinality
 
 from snowai.styles import read_stylegan2
+from snowai.styles.names import mmgeneration_names, nvidia_names, rosinality_names
 
 
 @pytest.fixture(autouse=True)
@@ -80,11 +81,15 @@ def test_nvidia_with_labels_is_read(tmp_path):
 
 def test_mmgeneration_is_read(tmp_path):
     generator, judge = networks()
-    torch.save(mmgeneration(generator, judge), tmp_path / "iter.pth")
+    checkpoint = mmgeneration(generator, judge)
+    torch.save(checkpoint, tmp_path / "iter.pth")
     foreign = read_stylegan2(tmp_path / "iter.pth")
     assert foreign.found["generator"] == "generator_ema"
-    generator.mapping.w_avg.copy_(foreign.generator.mapping.w_avg)  # The format has none.
     same(foreign, generator, judge)
+    del checkpoint["state_dict"]["generator_ema.w_avg"]
+    torch.save(checkpoint, tmp_path / "older.pth")
+    foreign = read_stylegan2(tmp_path / "older.pth")
+    assert foreign.found["w_avg"].startswith("not in the file")
 
 
 def test_blue_green_red_is_turned(tmp_path):
@@ -290,3 +295,48 @@ def test_tensorflow_pickles_get_advice(tmp_path):
     (tmp_path / "tf.pkl").write_bytes(b"cdnnlib.tflib.network\nNetwork\n(tR.")
     with pytest.raises(ValueError, match=r"TensorFlow pickle. Save it as PyTorch"):
         read_stylegan2(tmp_path / "tf.pkl")
+
+
+NAMES = {
+    "mapping.layers.0.weight": (
+        "style.1.weight",
+        "style_mapping.1.linear.weight_orig",
+        "mapping.fc0.weight",
+    ),
+    "synthesis.const": ("input.input", "constant_input.input", "synthesis.b4.const"),
+    "synthesis.layers.0.weight": (
+        "conv1.conv.weight",
+        "conv1.conv.weight_orig",
+        "synthesis.b4.conv1.weight",
+    ),
+    "synthesis.layers.3.affine.bias": (
+        "convs.2.conv.modulation.bias",
+        "convs.2.conv.style_modulation.bias",
+        "synthesis.b16.conv0.affine.bias",
+    ),
+    "synthesis.layers.4.noise_strength": (
+        "convs.3.noise.weight",
+        "convs.3.noise_injector.weight",
+        "synthesis.b16.conv1.noise_strength",
+    ),
+    "synthesis.layers.4.noise_const": (
+        "noises.noise_4",
+        "injected_noise_4",
+        "synthesis.b16.conv1.noise_const",
+    ),
+    "synthesis.to_rgb.0.bias": ("to_rgb1.bias", "to_rgb1.bias", "synthesis.b4.torgb.bias"),
+    "synthesis.to_rgb.2.affine.weight": (
+        "to_rgbs.1.conv.modulation.weight",
+        "to_rgbs.1.conv.style_modulation.linear.weight_orig",
+        "synthesis.b16.torgb.affine.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), NAMES.items(), ids=NAMES)
+def test_names_are_those_that_the_libraries_write(ours, theirs):
+    assert theirs == (
+        rosinality_names(ours, "generator"),
+        mmgeneration_names(ours, "generator"),
+        nvidia_names(ours, "generator"),
+    )

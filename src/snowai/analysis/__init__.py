@@ -8,6 +8,7 @@ from snowai.analysis.generators import (
     frechet_distance,
     generate,
     pairs_sheet,
+    samples_sheet,
 )
 from snowai.analysis.sheets import sheet, show
 
@@ -20,6 +21,7 @@ __all__ = [
     "generate",
     "paired_distances",
     "pairs_sheet",
+    "samples_sheet",
     "sheet",
     "show",
 ]

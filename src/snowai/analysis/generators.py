@@ -19,6 +19,7 @@ __all__ = [
     "frechet_distance",
     "generate",
     "pairs_sheet",
+    "samples_sheet",
 ]
 
 
@@ -103,6 +104,20 @@ def edit_sheet(
         ]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return sheet(rows, titles=[f"{amount:+g}" for amount in amounts])
+
+
+def samples_sheet(
+    generator: StyleGAN2Generator, seeds: Sequence[int], *, truncation: float = 0.7
+) -> Tensor:
+    """Draw a sheet of a generator's pictures, eight to a row.
+
+    Example:
+        >>> generator = StyleGAN2Generator(16, z_dim=8, w_dim=8, channel_base=128)
+        >>> samples_sheet(generator, range(10)).shape
+        torch.Size([3, 36, 156])
+    """
+    images = torch.cat(list(generate(generator, seeds, truncation=truncation)))
+    return sheet([list(row) for row in torch.split(images, 8)])
 
 
 def pairs_sheet(pairs: Sequence[tuple[Tensor, Tensor]], *, columns: int = 4) -> Tensor:

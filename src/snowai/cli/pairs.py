@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 
-from snowai.cli.words import Photos, expand, say
+from snowai.cli.words import Photos, choose_recipe, expand, say
 
 __all__ = ["check", "draw", "render", "rerender"]
 
@@ -94,19 +94,14 @@ def render(
         device: Where the generators run.
     """
     from snowai.pairs import Edit, RenderPlan, render_pairs, render_with_ray, shard_from_environment
-    from snowai.styles import BlendRecipe, load_generator
+    from snowai.styles import load_generator
 
-    if cut is not None and recipe is not None:
-        raise ValueError("cut and recipe both say how to blend; give one of them.")
-    blend = None if recipe is None else BlendRecipe.from_json(recipe.read_text())
-    if cut is not None:
-        blend = BlendRecipe.hard(cut, resolution=load_generator(base).resolution)
     plan = RenderPlan(
         base,
         styled,
         count,
         seed=seed,
-        blend=blend,
+        blend=choose_recipe(cut, recipe, resolution=load_generator(base).resolution),
         truncation=truncation,
         noise=noise,
         colour_layers=colour_layers,

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import Positional, arg
 
-from snowai.cli.words import Photos, expand, make_perceptual, say
+from snowai.cli.words import Photos, choose_recipe, expand, make_perceptual, say
 from snowai.hub import find_checkpoint
 from snowai.models import (
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     grow_discriminator,
     grow_generator,
+    stylegan2_resolutions,
 )
 from snowai.styles import StyleTrainConfig, load_discriminator, load_generator
 
@@ -99,6 +100,11 @@ def train(
         if resolution == 2 * generator.resolution:
             generator = grow_generator(generator)
             judge = None if judge is None else grow_discriminator(judge)
+        elif resolution not in (None, generator.resolution):
+            raise ValueError(
+                f"{sources[0]} draws {generator.resolution} pixels; resolution may be that, or "
+                f"twice it to grow the generator. Got {resolution}."
+            )
     else:
         generator = StyleGAN2Generator(
             resolution or 128,
@@ -165,19 +171,14 @@ def blend(
 
     one, two = load_generator(base), load_generator(styled)
     side = one.resolution
-    if cut is None and recipe is None:
-        cuts = [2**power for power in range(3, side.bit_length())]
+    chosen = choose_recipe(cut, recipe, resolution=side, width=width)
+    if chosen is None:
+        cuts = stylegan2_resolutions(side)[1:]
         recipes = [BlendRecipe.hard(size, resolution=side) for size in cuts]
         recipes.append(BlendRecipe.sigmoid(cuts[len(cuts) // 2], resolution=side))
         write_image(out, blend_sweep(one, two, recipes, range(seeds)))
         say(f"Choose a cut by {out}, then run it again with --cut N -o NAME.safetensors.")
         return 0
-    if recipe is not None:
-        chosen = BlendRecipe.from_json(recipe.read_text())
-    elif width > 0:
-        chosen = BlendRecipe.sigmoid(int(cut or 0), resolution=side, width=width)
-    else:
-        chosen = BlendRecipe.hard(int(cut or 0), resolution=side)
     files = {"base": find_checkpoint(base), "styled": find_checkpoint(styled)}
     facts = {name: {"file": path.name, "sha256": sha256_of(path)} for name, path in files.items()}
     save(blend_generators(one, two, chosen), out, provenance={"blend": chosen.to_json(), **facts})
@@ -203,12 +204,11 @@ def sample(
         seed: The first; the others follow.
         truncation: 1 for the widest variety.
     """
-    from snowai.analysis import generate, sheet
+    from snowai.analysis import samples_sheet
     from snowai.image import write_image
 
-    batches = generate(load_generator(generator), range(seed, seed + count), truncation=truncation)
-    images = torch.cat(list(batches))
-    write_image(out, sheet([list(row) for row in torch.split(images, 8)]))
+    seeds = range(seed, seed + count)
+    write_image(out, samples_sheet(load_generator(generator), seeds, truncation=truncation))
     say(f"{count} pictures: {out}")
     return 0
 

@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from torch import nn
 from tqdm.auto import tqdm
 from tyro.conf import Positional
 
-__all__ = ["Photos", "expand", "make_perceptual", "say"]
+if TYPE_CHECKING:
+    from snowai.styles import BlendRecipe
+
+__all__ = ["Photos", "choose_recipe", "expand", "make_perceptual", "say"]
 
 Photos: TypeAlias = Positional[tuple[Path, ...]]
 
@@ -26,6 +29,23 @@ def expand(photos: Sequence[Path]) -> list[Path]:
     return [
         path for photo in photos for path in (find_images(photo) if photo.is_dir() else [photo])
     ]
+
+
+def choose_recipe(
+    cut: int | None, recipe: Path | None, *, resolution: int, width: float = 0.0
+) -> "BlendRecipe | None":
+    """Make the blend that the options ask for; None when they ask for none."""
+    from snowai.styles import BlendRecipe
+
+    if cut is not None and recipe is not None:
+        raise ValueError("cut and recipe both say how to blend; give one of them.")
+    if recipe is not None:
+        return BlendRecipe.from_json(recipe.read_text())
+    if cut is None:
+        return None
+    if width > 0:
+        return BlendRecipe.sigmoid(cut, resolution=resolution, width=width)
+    return BlendRecipe.hard(cut, resolution=resolution)
 
 
 def make_perceptual(name: str, weights: Path | None) -> nn.Module:

@@ -10,6 +10,7 @@ from snowai.models.stylegan2 import (
     StyleGAN2Discriminator,
     StyleGAN2Generator,
     SynthesisNetwork,
+    layer_resolution,
     stylegan2_resolutions,
 )
 from snowai.models.unet import SEUNet, se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
@@ -28,6 +29,7 @@ __all__ = [
     "create_model",
     "grow_discriminator",
     "grow_generator",
+    "layer_resolution",
     "list_models",
     "model_cost",
     "se_unet_base",

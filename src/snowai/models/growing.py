@@ -31,10 +31,8 @@ def grow_generator(generator: StyleGAN2Generator) -> StyleGAN2Generator:
     config = config_of(generator)["config"] | {"resolution": generator.resolution * 2}
     larger = StyleGAN2Generator(**config)
     larger.load_state_dict(larger.state_dict() | generator.state_dict())
-    with torch.no_grad():
-        cast(
-            "ToRGB", larger.synthesis.to_rgb[-1]
-        ).weight.zero_()  # The new share starts with nothing.
+    with torch.no_grad():  # The new share starts with nothing.
+        cast("ToRGB", larger.synthesis.to_rgb[-1]).weight.zero_()
     return larger.to(generator.mapping.w_avg.device)
 
 
@@ -49,8 +47,7 @@ def grow_discriminator(discriminator: StyleGAN2Discriminator) -> StyleGAN2Discri
 
     Example:
         >>> small = StyleGAN2Discriminator(16, channel_base=128)
-        >>> large, image = grow_discriminator(small), torch.ones(1, 3, 32, 32) / 2
-        >>> grow_discriminator(small)(image).shape
+        >>> grow_discriminator(small)(torch.rand(1, 3, 32, 32)).shape
         torch.Size([1, 1])
     """
     config = config_of(discriminator)["config"] | {"resolution": discriminator.resolution * 2}

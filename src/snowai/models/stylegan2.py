@@ -33,6 +33,7 @@ __all__ = [
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "SynthesisNetwork",
+    "layer_resolution",
     "stylegan2_resolutions",
 ]
 
@@ -53,6 +54,16 @@ def stylegan2_resolutions(resolution: int) -> list[int]:
     if resolution not in (sizes := [2**power for power in range(2, 11)]) or resolution < 16:
         raise ValueError(f"resolution must be a power of two from 16 to 1024; got {resolution}.")
     return sizes[: sizes.index(resolution) + 1]
+
+
+def layer_resolution(index: int) -> int:
+    """Return the size that ``synthesis.layers[index]`` works at.
+
+    Example:
+        >>> [layer_resolution(index) for index in range(5)]
+        [4, 8, 8, 16, 16]
+    """
+    return int(4 * 2 ** ((index + 1) // 2))
 
 
 class MappingNetwork(nn.Module):
@@ -101,7 +112,10 @@ class MappingNetwork(nn.Module):
         w = _unit(z) if z is not None else None
         if self.embed is not None:
             if label is None or label.shape[1:] != (self.label_dim,):
-                raise ValueError(f"label must have shape (B, {self.label_dim}); got {label}.")
+                raise ValueError(
+                    f"label must have shape (B, {self.label_dim}); "
+                    f"got {None if label is None else tuple(label.shape)}."
+                )
             embedded = _unit(self.embed(label))
             w = embedded if w is None else torch.cat([w, embedded], dim=1)
         if w is None or (z is not None and z.shape[1:] != (self.z_dim,)):
@@ -181,7 +195,7 @@ class SynthesisNetwork(nn.Module):
     @property
     def noise_sizes(self) -> list[int]:
         """Sides of the noise maps, one for each layer."""
-        return [4] + [4 * 2 ** ((index + 1) // 2) for index in range(1, len(self.layers))]
+        return [layer_resolution(index) for index in range(len(self.layers))]
 
     def styled_convs(self) -> list[StyledConv]:
         """Return ``layers``, by their type."""

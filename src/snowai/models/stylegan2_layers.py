@@ -120,16 +120,12 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, up: bool) -> Te
     if not up:
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(y, 4 * _kernel(y), _like(bias, y), padding=1, groups=y.shape[1])
+    return F.conv2d(y, 4 * _kernel(y), bias, padding=1, groups=y.shape[1])
 
 
 def _kernel(x: Tensor) -> Tensor:
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
     return torch.outer(line, line).expand(x.shape[1], 1, 4, 4)
-
-
-def _like(bias: Tensor | None, x: Tensor) -> Tensor | None:
-    return None if bias is None else bias.to(x.dtype)
 
 
 class EqualLinear(nn.Module):

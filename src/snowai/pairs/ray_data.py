@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from snowai.pairs.manifest import PairRecord
-from snowai.pairs.render import PairRenderer, RenderPlan, render_pairs, write_pair
+from snowai.pairs.render import PairRenderer, RenderPlan, keep_plan, render_pairs, write_pair
 
 __all__ = ["render_with_ray"]
 
@@ -44,13 +44,15 @@ def render_with_ray(
         import ray.data
     except ImportError as error:
         raise ImportError("Rendering with Ray needs: pip install 'snowai[ray]'.") from error
+    root = Path(root).resolve()
     PairRenderer(plan, device="cpu")  # Refuse a wrong plan here, not in ten workers.
+    keep_plan(plan, root)  # Before they write among another plan's pairs.
     # Items in memory need no reading task, which would wait for a processor that workers hold.
     items = [{"id": index} for index in range(plan.count)]
     rows = ray.data.from_items(items, override_num_blocks=min(4 * workers, plan.count))
     done = rows.map_batches(
         _Worker,
-        fn_constructor_args=(plan.to_dict(), str(Path(root).resolve()), device),
+        fn_constructor_args=(plan.to_dict(), str(root), device),
         compute=ray.data.ActorPoolStrategy(size=workers),
         batch_size=8,
         num_gpus=gpus or None,

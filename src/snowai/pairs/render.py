@@ -246,7 +246,7 @@ def render_pairs(
     if not 0 <= number < count:
         raise ValueError(f"shard must be (i, N) with i from 0 to N - 1; got {shard}.")
     renderer = PairRenderer(plan, device=device)
-    _keep_plan(plan, root)
+    keep_plan(plan, root)
     records = [_record(renderer, index) for index in range(plan.count)]
     mine = range(number, plan.count, count)
     for index in tqdm(mine, desc="rendering", unit="pair"):
@@ -258,8 +258,7 @@ def render_pairs(
 
 def write_pair(renderer: PairRenderer, root: Path, index: int) -> None:
     """Render and write one pair, unless both files are there."""
-    record = _record(renderer, index)
-    paths = (root / record.photo, root / record.styled)
+    paths = [root / file for file in _files(renderer.plan, index)]
     if all(path.is_file() for path in paths):
         return
     for path, image in zip(paths, renderer(index), strict=True):
@@ -324,14 +323,19 @@ def shard_from_environment(environment: Mapping[str, str] | None = None) -> tupl
     return 0, 1
 
 
+def _files(plan: RenderPlan, index: int) -> tuple[str, str]:
+    """Return where a pair's photo and styled picture lie in the set."""
+    name = f"{plan.seed}-{index:06d}"
+    return f"photo/{name}.png", f"styled/{name}.png"
+
+
 def _record(renderer: PairRenderer, index: int) -> PairRecord:
-    name = f"{renderer.plan.seed}-{index:06d}"
-    return PairRecord(
-        f"photo/{name}.png", f"styled/{name}.png", split_of(name), renderer.facts(index)
-    )
+    photo, styled = _files(renderer.plan, index)
+    return PairRecord(photo, styled, split_of(Path(photo).stem), renderer.facts(index))
 
 
-def _keep_plan(plan: RenderPlan, root: Path) -> None:
+def keep_plan(plan: RenderPlan, root: Path) -> None:
+    """Write render.json, or refuse a folder that holds pairs of another plan."""
     hashes = {kind: sha256_of(find_checkpoint(getattr(plan, kind))) for kind in ("base", "styled")}
     values = plan.to_dict() | {"sha256": hashes}
     if (root / PLAN).is_file():

@@ -41,6 +41,8 @@ class StyleTrainConfig:
         path: Weight of path length regularisation; 0 leaves it out.
         path_every: Steps between two path lengths.
         mixing: Probability that two latents share a picture (style mixing).
+        noise: Let layers add noise. False sets its strengths to 0 for good: a generator with few
+            channels learns to draw grain with it, where larger ones draw hair.
         ada_target: Wanted mean sign of the discriminator on real pictures; see AdaptiveAugment.
         ada_images: Pictures while the augmentation's probability may go from 0 to 1.
         ada_start: First probability.
@@ -66,6 +68,7 @@ class StyleTrainConfig:
     path: float = 2.0
     path_every: int = 4
     mixing: float = 0.9
+    noise: bool = True
     ada_target: float = 0.6
     ada_images: int = 100_000
     ada_start: float = 0.0

@@ -25,6 +25,7 @@ from snowai.losses import (
 from snowai.models import StyleGAN2Discriminator, StyleGAN2Generator
 from snowai.runs import (
     DivergedError,
+    autocast,
     forget_after,
     load_state,
     make_accelerator,
@@ -34,6 +35,7 @@ from snowai.runs import (
 )
 from snowai.styles.ada import AdaptiveAugment
 from snowai.styles.config import StyleTrainConfig
+from snowai.styles.latents import mix_styles
 from snowai.styles.parts import drift
 from snowai.styles.projected import ProjectedDiscriminator
 from snowai.styles.source import source_losses
@@ -130,6 +132,10 @@ class _Run:
         self.source = place(copy.deepcopy(generator), self.device).eval().requires_grad_(False)
         self.generator = copy.deepcopy(self.source).train().requires_grad_(True)
         self.ema = copy.deepcopy(self.source)
+        if not config.noise:
+            for model in (self.generator, self.ema):
+                for layer in model.synthesis.styled_convs():
+                    layer.noise_strength.requires_grad_(False).zero_()
         judges = {"judge": _make_judge(generator, discriminator, config)}
         if config.projected > 0:
             features = lite0_features((1, 2, 3, 4))
@@ -175,7 +181,7 @@ class _Run:
             unit="picture",
             disable=not main,
         )
-        if start == 0:
+        if start == 0 and main:
             self._draw(0)
         for step in range(start, config.steps):
             losses = self._step(step)
@@ -281,7 +287,7 @@ class _Run:
         ws: Tensor = self.generator.mapping(first)
         if torch.rand(()) < self.config.mixing:
             cut = int(torch.randint(1, self.generator.num_ws, ()))
-            ws = torch.cat([ws[:, :cut], self.generator.mapping(second)[:, cut:]], dim=1)
+            ws = mix_styles(ws, self.generator.mapping(second), cut)
         return ws
 
     def _images(self, ws: Tensor) -> Tensor:
@@ -314,13 +320,14 @@ class _Run:
             value.copy_(self.accelerator.reduce(value, "mean"))
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.config.precision == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        return autocast(self.device, self.config.precision)
 
     def _start(self, *, resume: bool) -> int:
         state = self.folder / STATE
         if not state.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self.accelerator.is_main_process:
+                forget_after(self.folder / "metrics.jsonl", 0)
             return 0
         if not resume:
             raise FileExistsError(

@@ -45,7 +45,8 @@ def load_discriminator(
     beside = Path(base).with_name("discriminator.safetensors")
     if name is None and not beside.is_file():
         return None
-    judge = from_pretrained(name or beside)
+    path = beside if name is None else name
+    judge = from_pretrained(path)
     if not isinstance(judge, StyleGAN2Discriminator):
-        raise ValueError(f"{name} holds a {type(judge).__name__}, not a discriminator.")
+        raise ValueError(f"{path} holds a {type(judge).__name__}, not a discriminator.")
     return judge

@@ -1,11 +1,16 @@
 """Our names of StyleGAN2's weights in the words of other libraries."""
 
 import re
-from collections.abc import Mapping, Sequence
+
+from snowai.models import layer_resolution
 
 __all__ = ["mmgeneration_names", "nvidia_names", "rosinality_names"]
 
-Rules = Sequence[tuple[str, str]]
+Words = dict[str, str]
+
+_LAYER = re.compile(r"synthesis\.(layers|to_rgb)\.(\d+)\.(.+)")
+_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
+_MAPPING = re.compile(r"mapping\.layers\.(\d+)\.(.+)")
 
 
 def rosinality_names(name: str, kind: str) -> str:
@@ -15,7 +20,7 @@ def rosinality_names(name: str, kind: str) -> str:
         >>> rosinality_names("synthesis.layers.3.affine.weight", "generator")
         'convs.2.conv.modulation.weight'
     """
-    return _translate(name, _ROSINALITY[kind])
+    return _numbered(name, kind, _ROSINALITY)
 
 
 def mmgeneration_names(name: str, kind: str) -> str:
@@ -25,7 +30,7 @@ def mmgeneration_names(name: str, kind: str) -> str:
         >>> mmgeneration_names("synthesis.to_rgb.0.weight", "generator")
         'to_rgb1.conv.weight_orig'
     """
-    return _translate(name, _MMGENERATION[kind])
+    return _numbered(name, kind, _MMGENERATION)
 
 
 def nvidia_names(name: str, kind: str, *, resolution: int = 256) -> str:
@@ -40,133 +45,88 @@ def nvidia_names(name: str, kind: str, *, resolution: int = 256) -> str:
         >>> nvidia_names("synthesis.layers.3.weight", "generator")
         'synthesis.b16.conv0.weight'
     """
-    if kind == "generator":
-        if match := re.fullmatch(r"synthesis\.layers\.(\d+)\.(.+)", name):
-            index = int(match[1])
-            return f"synthesis.b{_size(index)}.conv{1 - index % 2}.{match[2]}"
-        if match := re.fullmatch(r"synthesis\.to_rgb\.(\d+)\.(.+)", name):
-            return f"synthesis.b{4 * 2 ** int(match[1])}.torgb.{match[2]}"
-        return _translate(name, _NVIDIA_GENERATOR)
-    if match := re.fullmatch(r"blocks\.(\d+)\.(.+)", name):
+    if match := _MAPPING.fullmatch(name):
+        return f"mapping.fc{match[1]}.{match[2]}"
+    if match := _LAYER.fullmatch(name):
+        index = int(match[2])
+        if match[1] == "to_rgb":
+            return f"synthesis.b{4 * 2**index}.torgb.{match[3]}"
+        return f"synthesis.b{layer_resolution(index)}.conv{1 - index % 2}.{match[3]}"
+    if match := _BLOCK.fullmatch(name):
         return f"b{resolution // 2 ** int(match[1])}.{match[2]}"
-    if name.startswith("from_rgb."):
-        return f"b{resolution}.fromrgb.{name.removeprefix('from_rgb.')}"
-    return _translate(name, _NVIDIA_DISCRIMINATOR)
+    first, _, rest = name.partition(".")
+    if kind == "discriminator" and first in ("from_rgb", *_NVIDIA_ENDS):
+        return (
+            f"b{resolution}.fromrgb.{rest}" if first == "from_rgb" else _NVIDIA_ENDS[first] + rest
+        )
+    return "synthesis.b4.const" if name == "synthesis.const" else name
 
 
-def _translate(name: str, rules: Rules) -> str:
-    for pattern, theirs in rules:
-        if match := re.fullmatch(pattern, name):
-            return match.expand(_shifted(theirs, match))
-    return name
+def _numbered(name: str, kind: str, words: Words) -> str:
+    """Translate for libraries that set the first layer apart and number the others from 0."""
+    if match := _MAPPING.fullmatch(name):
+        return words[f"mapping.{match[2]}"].format(int(match[1]) + 1)
+    if match := _LAYER.fullmatch(name):
+        index, rest = int(match[2]), match[3]
+        if rest == "noise_const":
+            return words[rest].format(index)
+        first, others = ("conv1", "convs") if match[1] == "layers" else ("to_rgb1", "to_rgbs")
+        block = f"{others}.{index - 1}" if index else first
+        return f"{block}.{words[f'{match[1]}.{rest}']}"
+    if match := _BLOCK.fullmatch(name):
+        return f"convs.{int(match[1]) + 1}.{words[match[2]]}"
+    return words.get(name, name) if kind == "discriminator" or name == "synthesis.const" else name
 
 
-def _shifted(template: str, match: re.Match[str]) -> str:
-    """Fill {1+1}: the first group as a number, plus one."""
-    return re.sub(r"\{1([+-]\d+)\}", lambda shift: str(int(match[1]) + int(shift[1])), template)
-
-
-def _size(index: int) -> int:
-    return int(4 * 2 ** ((index + 1) // 2))
-
-
-_ROSINALITY: Mapping[str, Rules] = {
-    "generator": (
-        (r"mapping\.layers\.(\d+)\.(weight|bias)", r"style.{1+1}.\2"),
-        (r"synthesis\.const", r"input.input"),
-        (r"synthesis\.layers\.(\d+)\.noise_const", r"noises.noise_\1"),
-        (r"synthesis\.layers\.0\.weight", r"conv1.conv.weight"),
-        (r"synthesis\.layers\.0\.bias", r"conv1.activate.bias"),
-        (r"synthesis\.layers\.0\.noise_strength", r"conv1.noise.weight"),
-        (r"synthesis\.layers\.0\.affine\.(.+)", r"conv1.conv.modulation.\1"),
-        (r"synthesis\.layers\.(\d+)\.weight", r"convs.{1-1}.conv.weight"),
-        (r"synthesis\.layers\.(\d+)\.bias", r"convs.{1-1}.activate.bias"),
-        (r"synthesis\.layers\.(\d+)\.noise_strength", r"convs.{1-1}.noise.weight"),
-        (r"synthesis\.layers\.(\d+)\.affine\.(.+)", r"convs.{1-1}.conv.modulation.\2"),
-        (r"synthesis\.to_rgb\.0\.weight", r"to_rgb1.conv.weight"),
-        (r"synthesis\.to_rgb\.0\.bias", r"to_rgb1.bias"),
-        (r"synthesis\.to_rgb\.0\.affine\.(.+)", r"to_rgb1.conv.modulation.\1"),
-        (r"synthesis\.to_rgb\.(\d+)\.weight", r"to_rgbs.{1-1}.conv.weight"),
-        (r"synthesis\.to_rgb\.(\d+)\.bias", r"to_rgbs.{1-1}.bias"),
-        (r"synthesis\.to_rgb\.(\d+)\.affine\.(.+)", r"to_rgbs.{1-1}.conv.modulation.\2"),
-    ),
-    "discriminator": (
-        (r"from_rgb\.weight", r"convs.0.0.weight"),
-        (r"from_rgb\.bias", r"convs.0.1.bias"),
-        (r"blocks\.(\d+)\.conv0\.weight", r"convs.{1+1}.conv1.0.weight"),
-        (r"blocks\.(\d+)\.conv0\.bias", r"convs.{1+1}.conv1.1.bias"),
-        (r"blocks\.(\d+)\.conv1\.weight", r"convs.{1+1}.conv2.1.weight"),
-        (r"blocks\.(\d+)\.conv1\.bias", r"convs.{1+1}.conv2.2.bias"),
-        (r"blocks\.(\d+)\.skip\.weight", r"convs.{1+1}.skip.1.weight"),
-        (r"conv\.weight", r"final_conv.0.weight"),
-        (r"conv\.bias", r"final_conv.1.bias"),
-        (r"linear\.(.+)", r"final_linear.0.\1"),
-        (r"logit\.(.+)", r"final_linear.1.\1"),
-    ),
+_ROSINALITY: Words = {
+    "mapping.weight": "style.{}.weight",
+    "mapping.bias": "style.{}.bias",
+    "synthesis.const": "input.input",
+    "noise_const": "noises.noise_{}",
+    "layers.weight": "conv.weight",
+    "layers.bias": "activate.bias",
+    "layers.noise_strength": "noise.weight",
+    "layers.affine.weight": "conv.modulation.weight",
+    "layers.affine.bias": "conv.modulation.bias",
+    "to_rgb.weight": "conv.weight",
+    "to_rgb.bias": "bias",
+    "to_rgb.affine.weight": "conv.modulation.weight",
+    "to_rgb.affine.bias": "conv.modulation.bias",
+    # The discriminator.
+    "from_rgb.weight": "convs.0.0.weight",
+    "from_rgb.bias": "convs.0.1.bias",
+    "conv0.weight": "conv1.0.weight",
+    "conv0.bias": "conv1.1.bias",
+    "conv1.weight": "conv2.1.weight",
+    "conv1.bias": "conv2.2.bias",
+    "skip.weight": "skip.1.weight",
+    "conv.weight": "final_conv.0.weight",
+    "conv.bias": "final_conv.1.bias",
+    "linear.weight": "final_linear.0.weight",
+    "linear.bias": "final_linear.0.bias",
+    "logit.weight": "final_linear.1.weight",
+    "logit.bias": "final_linear.1.bias",
 }
 
-_MMGENERATION: Mapping[str, Rules] = {
-    "generator": (
-        (r"mapping\.layers\.(\d+)\.weight", r"style_mapping.{1+1}.linear.weight_orig"),
-        (r"mapping\.layers\.(\d+)\.bias", r"style_mapping.{1+1}.bias"),
-        (r"synthesis\.const", r"constant_input.input"),
-        (r"synthesis\.layers\.(\d+)\.noise_const", r"injected_noise_\1"),
-        (r"synthesis\.layers\.0\.weight", r"conv1.conv.weight_orig"),
-        (r"synthesis\.layers\.0\.bias", r"conv1.activate.bias"),
-        (r"synthesis\.layers\.0\.noise_strength", r"conv1.noise_injector.weight"),
-        (
-            r"synthesis\.layers\.0\.affine\.weight",
-            r"conv1.conv.style_modulation.linear.weight_orig",
-        ),
-        (r"synthesis\.layers\.0\.affine\.bias", r"conv1.conv.style_modulation.bias"),
-        (r"synthesis\.layers\.(\d+)\.weight", r"convs.{1-1}.conv.weight_orig"),
-        (r"synthesis\.layers\.(\d+)\.bias", r"convs.{1-1}.activate.bias"),
-        (r"synthesis\.layers\.(\d+)\.noise_strength", r"convs.{1-1}.noise_injector.weight"),
-        (
-            r"synthesis\.layers\.(\d+)\.affine\.weight",
-            r"convs.{1-1}.conv.style_modulation.linear.weight_orig",
-        ),
-        (r"synthesis\.layers\.(\d+)\.affine\.bias", r"convs.{1-1}.conv.style_modulation.bias"),
-        (r"synthesis\.to_rgb\.0\.weight", r"to_rgb1.conv.weight_orig"),
-        (r"synthesis\.to_rgb\.0\.bias", r"to_rgb1.bias"),
-        (
-            r"synthesis\.to_rgb\.0\.affine\.weight",
-            r"to_rgb1.conv.style_modulation.linear.weight_orig",
-        ),
-        (r"synthesis\.to_rgb\.0\.affine\.bias", r"to_rgb1.conv.style_modulation.bias"),
-        (r"synthesis\.to_rgb\.(\d+)\.weight", r"to_rgbs.{1-1}.conv.weight_orig"),
-        (r"synthesis\.to_rgb\.(\d+)\.bias", r"to_rgbs.{1-1}.bias"),
-        (
-            r"synthesis\.to_rgb\.(\d+)\.affine\.weight",
-            r"to_rgbs.{1-1}.conv.style_modulation.linear.weight_orig",
-        ),
-        (r"synthesis\.to_rgb\.(\d+)\.affine\.bias", r"to_rgbs.{1-1}.conv.style_modulation.bias"),
-    ),
-    "discriminator": (
-        (r"from_rgb\.weight", r"convs.0.0.conv.weight_orig"),
-        (r"from_rgb\.bias", r"convs.0.1.bias"),
-        (r"blocks\.(\d+)\.conv0\.weight", r"convs.{1+1}.conv1.0.conv.weight_orig"),
-        (r"blocks\.(\d+)\.conv0\.bias", r"convs.{1+1}.conv1.1.bias"),
-        (r"blocks\.(\d+)\.conv1\.weight", r"convs.{1+1}.conv2.1.conv.weight_orig"),
-        (r"blocks\.(\d+)\.conv1\.bias", r"convs.{1+1}.conv2.2.bias"),
-        (r"blocks\.(\d+)\.skip\.weight", r"convs.{1+1}.skip.1.conv.weight_orig"),
-        (r"conv\.weight", r"final_conv.0.conv.weight_orig"),
-        (r"conv\.bias", r"final_conv.1.bias"),
-        (r"linear\.weight", r"final_linear.0.linear.weight_orig"),
-        (r"linear\.bias", r"final_linear.0.bias"),
-        (r"logit\.weight", r"final_linear.1.linear.weight_orig"),
-        (r"logit\.bias", r"final_linear.1.bias"),
-    ),
+_MMGENERATION: Words = _ROSINALITY | {
+    "mapping.weight": "style_mapping.{}.linear.weight_orig",
+    "mapping.bias": "style_mapping.{}.bias",
+    "synthesis.const": "constant_input.input",
+    "noise_const": "injected_noise_{}",
+    "layers.weight": "conv.weight_orig",
+    "layers.noise_strength": "noise_injector.weight",
+    "layers.affine.weight": "conv.style_modulation.linear.weight_orig",
+    "layers.affine.bias": "conv.style_modulation.bias",
+    "to_rgb.weight": "conv.weight_orig",
+    "to_rgb.affine.weight": "conv.style_modulation.linear.weight_orig",
+    "to_rgb.affine.bias": "conv.style_modulation.bias",
+    "from_rgb.weight": "convs.0.0.conv.weight_orig",
+    "conv0.weight": "conv1.0.conv.weight_orig",
+    "conv1.weight": "conv2.1.conv.weight_orig",
+    "skip.weight": "skip.1.conv.weight_orig",
+    "conv.weight": "final_conv.0.conv.weight_orig",
+    "linear.weight": "final_linear.0.linear.weight_orig",
+    "logit.weight": "final_linear.1.linear.weight_orig",
 }
 
-_NVIDIA_GENERATOR: Rules = (
-    (r"mapping\.layers\.(\d+)\.(weight|bias)", r"mapping.fc\1.\2"),
-    (r"synthesis\.const", r"synthesis.b4.const"),
-)
-
-_NVIDIA_DISCRIMINATOR: Rules = (
-    (r"mapping\.layers\.(\d+)\.(weight|bias)", r"mapping.fc\1.\2"),
-    (r"conv\.(.+)", r"b4.conv.\1"),
-    (r"linear\.(.+)", r"b4.fc.\1"),
-    (r"logit\.(.+)", r"b4.out.\1"),
-)
+_NVIDIA_ENDS: Words = {"conv": "b4.conv.", "linear": "b4.fc.", "logit": "b4.out."}

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from snowai.models import layer_resolution
+
 __all__ = ["PARTS", "Part", "describe_weight", "drift", "layer_name"]
 
 Part = Literal["mapping", "const", "affine", "conv", "noise", "to_rgb"]
@@ -40,7 +42,7 @@ def describe_weight(name: str) -> tuple[Part, int]:
     kind, index, rest = match[1], int(match[2]), match[3]
     if kind == "to_rgb":
         return "to_rgb", 4 * 2**index
-    resolution = 4 * 2 ** ((index + 1) // 2)
+    resolution = layer_resolution(index)
     if rest.startswith("affine."):
         return "affine", resolution
     return ("noise" if rest.startswith("noise") else "conv"), resolution

@@ -9,7 +9,7 @@ import argparse
 import pickle  # noqa: TID251 - for its exception only.
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,6 @@ _AVERAGE_OF = 4096  # Latents that w_avg is computed from when a file has none.
 
 _STRANGERS = {
     "synthesis.L0_": "a StyleGAN3 network",
-    "synthesis.input.freqs": "a StyleGAN3 network",
     "synthesis.input.": "a StyleGAN3 network",
     "progression.": "a progressive (StyleGAN1 or ProGAN) network",
     "torgb_layers.": "a progressive (ProGAN) network",
@@ -78,8 +77,9 @@ def read_stylegan2(path: str | Path, *, bgr: bool = False) -> Foreign:
     contents = _open(path)
     try:
         states = _states(contents)
-        generator, found = _generator(states)
-        discriminator = _discriminator(states, found)
+        config = _config(states)
+        generator, found = _generator(states, config)
+        discriminator = _discriminator(states, config, found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if bgr:
@@ -159,6 +159,7 @@ def _from_mmgeneration(state: Mapping[str, Any]) -> _States:
         _under(state, prefix),
         _under(state, "discriminator."),
         prefix.rstrip(".") or "state dict",
+        state.get(f"{prefix}w_avg"),
     )
 
 
@@ -183,8 +184,9 @@ def _from_nvidia(contents: Mapping[str, Any]) -> _States:
     )
 
 
-def _generator(states: _States) -> tuple[StyleGAN2Generator, dict[str, str]]:
-    config = _config(states)
+def _generator(
+    states: _States, config: Mapping[str, int]
+) -> tuple[StyleGAN2Generator, dict[str, str]]:
     generator = StyleGAN2Generator(**config).eval().requires_grad_(False)
     found = {
         "format": states.format,
@@ -211,11 +213,12 @@ def _generator(states: _States) -> tuple[StyleGAN2Generator, dict[str, str]]:
     return generator, found
 
 
-def _discriminator(states: _States, found: dict[str, str]) -> StyleGAN2Discriminator | None:
+def _discriminator(
+    states: _States, config: Mapping[str, int], found: dict[str, str]
+) -> StyleGAN2Discriminator | None:
     if not states.discriminator:
         found["discriminator"] = "none in the file"
         return None
-    config = _config(states)
     kept = {key: config[key] for key in ("resolution", "channel_base", "channel_max", "label_dim")}
     judged = [key for key in states.discriminator if re.fullmatch(r"mapping\.fc\d+\.weight", key)]
     depth = {"mapping_layers": len(judged)} if judged else {}
@@ -308,9 +311,9 @@ def _shape(state: State, name: str) -> tuple[int, ...]:
 
 
 def _make_noise(generator: StyleGAN2Generator) -> None:
-    source = torch.Generator().manual_seed(0)
-    for layer in generator.synthesis.styled_convs():
-        layer.noise_const.copy_(torch.randn(layer.noise_const.shape, generator=source))
+    drawn = generator.synthesis.draw_noise(1, generator=torch.Generator().manual_seed(0))
+    for stored, noise in zip(generator.synthesis.noise_const(), drawn, strict=True):
+        stored.copy_(noise)
 
 
 def _swap_red_and_blue(
@@ -341,9 +344,7 @@ def _tensors(values: Any) -> dict[str, Tensor]:
 
 def _under(state: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
     return {
-        key.removeprefix(prefix): value for key, value in _iterate(state) if key.startswith(prefix)
+        str(key).removeprefix(prefix): value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and str(key).startswith(prefix)
     }
-
-
-def _iterate(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    return ((str(key), value) for key, value in state.items() if isinstance(value, Tensor))

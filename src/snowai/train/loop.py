@@ -21,6 +21,7 @@ from snowai.models import MultiScaleDiscriminator
 from snowai.pairs import Pair, PairAugment
 from snowai.runs import (
     DivergedError,
+    autocast,
     forget_after,
     get_random_state,
     load_state,
@@ -227,8 +228,7 @@ class _Run:
         return losses
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.config.precision == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        return autocast(self.device, self.config.precision)
 
     def _update(self, name: str, total: Tensor, losses: Mapping[str, Tensor], step: int) -> None:
         """Take one optimiser step, or stop before the damage is done."""
