@@ -61,7 +61,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: nox -s bench -- networks | stylegan2 | pairs_cute [options]."""
+    """Measure: nox -s bench -- networks | stylegan2 | teachers | pairs_cute [options]."""
     _install(session, "bench")
     name, *options = session.posargs or ["networks"]
     session.run("python", f"benchmarks/{name}.py", *options)

@@ -43,7 +43,7 @@ class DemoConfig:
     styled: str = "portraits-toon"
     cut: int = 8
     pairs: int = 200
-    seconds: float = 150.0
+    seconds: float = 240.0
     size: int = 256
     seed: int = 0
 
