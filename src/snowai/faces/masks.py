@@ -7,7 +7,7 @@ from snowai._checks import check_points
 from snowai.faces.landmarks import region_points
 from snowai.faces.schemes import scheme_named
 
-__all__ = ["eye_mask", "face_mask", "polygon_mask"]
+__all__ = ["eye_mask", "face_contour", "face_mask", "polygon_mask"]
 
 # How far the brows of ibug68 are moved up, in brow-to-chin distances, to stand for the hairline.
 _FOREHEAD = 0.28
@@ -66,7 +66,7 @@ def face_mask(
         :math:`(B, 1, H, W)` in [0, 1].
     """
     check_points(points, "points", count=scheme_named(scheme).size)
-    return polygon_mask(_face_contour(points, scheme), size, softness=softness)
+    return polygon_mask(face_contour(points, scheme=scheme), size, softness=softness)
 
 
 def polygon_mask(
@@ -132,7 +132,8 @@ def _round_contour(polygon: Tensor) -> Tensor:
     return torch.stack(points, dim=2).flatten(1, 2)
 
 
-def _face_contour(points: Tensor, scheme: str) -> Tensor:
+def face_contour(points: Tensor, *, scheme: str) -> Tensor:
+    """Return the face's outline (B, K, 2) from chin to hairline."""
     regions = scheme_named(scheme).regions
     if "face_oval" in regions:
         return region_points(points, "face_oval", scheme=scheme)

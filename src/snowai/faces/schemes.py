@@ -11,6 +11,10 @@ __all__ = ["REGIONS", "SCHEMES", "Scheme", "scheme_named"]
 REGIONS = (
     "left_eye",
     "right_eye",
+    "left_upper_lid",
+    "right_upper_lid",
+    "left_lower_lid",
+    "right_lower_lid",
     "left_brow",
     "right_brow",
     "left_iris",
@@ -21,7 +25,8 @@ REGIONS = (
     "face_oval",
     "jaw",
 )
-"""Region names; closed contours are in drawing order, irises begin with their centre."""
+"""Region names; closed contours are in drawing order, irises begin with their centre, lids
+run from the outer to the inner corner."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ _IBUG68 = Scheme(
         "nose": tuple(range(27, 36)),
         "right_eye": tuple(range(36, 42)),
         "left_eye": tuple(range(42, 48)),
+        "left_upper_lid": (45, 44, 43, 42),
+        "right_upper_lid": (36, 37, 38, 39),
+        "left_lower_lid": (45, 46, 47, 42),
+        "right_lower_lid": (36, 41, 40, 39),
         "mouth": tuple(range(48, 60)),
         "inner_mouth": tuple(range(60, 68)),
     },
@@ -114,6 +123,10 @@ _MEDIAPIPE478 = Scheme(
     regions={
         "left_eye": _indices("263 249 390 373 374 380 381 382 362 398 384 385 386 387 388 466"),
         "right_eye": _indices("33 7 163 144 145 153 154 155 133 173 157 158 159 160 161 246"),
+        "left_upper_lid": _indices("263 466 388 387 386 385 384 398 362"),
+        "right_upper_lid": _indices("33 246 161 160 159 158 157 173 133"),
+        "left_lower_lid": _indices("263 249 390 373 374 380 381 382 362"),
+        "right_lower_lid": _indices("33 7 163 144 145 153 154 155 133"),
         "left_brow": _indices("276 283 282 295 285 336 296 334 293 300"),
         "right_brow": _indices("46 53 52 65 55 107 66 105 63 70"),
         "left_iris": _indices("473 474 475 476 477"),

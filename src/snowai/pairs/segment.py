@@ -63,7 +63,7 @@ def toon(
     style = style or ToonStyle()
     known = points.nan_to_num(-1e4)  # No face found: eyes far outside, nothing moves.
     size = (image.shape[-2], image.shape[-1])
-    image = enlarge_eyes(image, known, style.eyes, scheme=scheme).clamp(0, 1)
+    image = enlarge_eyes(image, known, style.eyes, scheme=scheme).image
     lines = ink_lines(flatten_colours(image, passes=1))
     tones = quantise_tones(flatten_colours(image, passes=style.smoothing), style.tones)
     # Inside the eyes the photo's own shading stays, a little brighter: banded irises look dead.
