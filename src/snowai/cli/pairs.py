@@ -1,4 +1,4 @@
-"""snowai pairs: check, draw, render, rerender."""
+"""snowai pairs: check, draw, render, rerender, retouch."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from snowai.cli.words import Photos, choose_recipe, expand, say
 
-__all__ = ["check", "draw", "render", "rerender"]
+__all__ = ["check", "draw", "render", "rerender", "retouch"]
 
 
 def check(pairs: Positional[Path], /) -> int:
@@ -145,6 +145,65 @@ def rerender(
     for kind, image in zip(("photo", "styled"), images, strict=True):
         write_image(folder / kind / f"{name}.png", image)
     say(f"{name} is rendered again in {folder}.")
+    return 0
+
+
+def retouch(
+    pairs: Positional[Path],
+    /,
+    out: Annotated[Path, arg(aliases=["-o"])],
+    recipe: Path | None = None,
+    close_eyes: float = 0.0,
+    wink: float = 0.0,
+    smile: float = 0.0,
+    open_mouth: float = 0.0,
+    shift_gaze: float = 0.0,
+    iris_light: float = 0.0,
+    seed: int = 0,
+    shard: str | None = None,
+) -> int:
+    """Write a copy of a pair set in which some faces close their eyes, smile or look aside.
+
+    Geometry changes in both pictures of a pair, light in the styled one alone. The numbers are
+    shares of the pairs; a recipe says more, see snowai.pairs.RetouchRecipe.
+
+    Args:
+        pairs: Folder of the pair set; it stays as it is.
+        out: Folder of the new one; a killed run goes on there.
+        recipe: JSON file with edits, in place of the shares below.
+        close_eyes: Share of the pairs whose eyes are closed, e.g. 0.05.
+        wink: Share with one eye closed.
+        smile: Share with another mouth, from sad to a broad smile.
+        open_mouth: Share with an open mouth.
+        shift_gaze: Share that looks aside.
+        iris_light: Share with a catch light in the styled eyes.
+        seed: Of which pairs get what.
+        shard: i/N does every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
+            SLURM.
+    """
+    from snowai.faces import MediaPipeLandmarker
+    from snowai.pairs import Retouch, RetouchRecipe, retouch_pairs, shard_from_environment
+
+    if recipe is not None:
+        chosen = RetouchRecipe.from_json(recipe.read_text())
+    else:
+        wanted = (
+            Retouch("smile", -0.5, 1.0, smile),
+            Retouch("open_mouth", 0.2, 1.0, open_mouth),
+            Retouch("shift_gaze", -0.9, 0.9, shift_gaze, {"angle": 0.0}),
+            Retouch("wink", -1.0, 1.0, wink),
+            Retouch("close_eyes", 0.9, 1.0, close_eyes),
+            Retouch("iris_light", 0.5, 0.9, iris_light),
+        )
+        chosen = RetouchRecipe(tuple(edit for edit in wanted if edit.share > 0), seed)
+    if not chosen.edits:
+        raise ValueError(
+            "There is nothing to do: give shares, e.g. --close-eyes 0.05, or --recipe."
+        )
+    mine = shard_from_environment() if shard is None else _parse_shard(shard)
+    records = retouch_pairs(pairs, out, chosen, MediaPipeLandmarker(max_faces=1), shard=mine)
+    changed = sum(bool(record.facts["retouch"]) for record in records)
+    say(f"{len(records)} pairs in {out}, {changed} of them retouched.")
     return 0
 
 

@@ -13,9 +13,19 @@ from snowai.pairs.render import (
     rerender_pair,
     shard_from_environment,
 )
+from snowai.pairs.retouch import (
+    GEOMETRY,
+    LIGHT,
+    Retouch,
+    RetouchRecipe,
+    retouch_pair,
+    retouch_pairs,
+)
 from snowai.pairs.segment import ToonStyle, flatten_colours, ink_lines, quantise_tones, toon
 
 __all__ = [
+    "GEOMETRY",
+    "LIGHT",
     "Edit",
     "Pair",
     "PairAugment",
@@ -23,6 +33,8 @@ __all__ = [
     "PairRecord",
     "PairRenderer",
     "RenderPlan",
+    "Retouch",
+    "RetouchRecipe",
     "ToonStyle",
     "check_pairs",
     "draw_pairs",
@@ -33,6 +45,8 @@ __all__ = [
     "render_pairs",
     "render_with_ray",
     "rerender_pair",
+    "retouch_pair",
+    "retouch_pairs",
     "shard_from_environment",
     "split_of",
     "toon",
