@@ -130,20 +130,37 @@ def _close(
     lid = sample_at(image, places + back[..., None] * eye.down)
     shape = (len(image), 1, *image.shape[-2:])
     # Only as much as the skin was stretched there, and never the lashes.
-    new = ((down - top) / (edge - lashes - top)).clamp(0, 1) * (growth - 1).clamp(0, 1)
+    new = ((down - top) / (edge - lashes - top)).clamp(0, 1) * (2 * growth - 2).clamp(0, 1)
     new = new * ((edge - lashes - down) / lashes + 1).clamp(0, 1)
     new = new.view(shape)
     lid = torch.lerp(lid, blur(lid, eye.width * _POWDER), new)
-    # Stretched shadows and make-up would hang on the eye like a curtain: lift them to the skin.
-    skin = ((down > top) & (down < upper - lashes) & (along > 0.1) & (along < 0.9)).view(shape)
-    tone = (image * skin).sum(dim=(2, 3), keepdim=True) / skin.sum(dim=(2, 3), keepdim=True)
-    lid = torch.lerp(lid, torch.maximum(lid, tone), 0.6 * new)
+    # Stretched shadows and make-up would hang on the eye like a curtain: lift them to the skin
+    # above, and that to nearly the cheek's, for between a brow and lashes all may be dark.
+    middle = (along > 0.1) & (along < 0.9)
+    above = _mean(image, (down > top) & (down < top + 0.6 * eye.skin) & middle)
+    below = down - lower
+    cheek = _mean(image, (below > 0.2 * eye.width) & (below < 0.45 * eye.width) & middle)
+    tone = torch.where(_light(above) > 0.9 * _light(cheek), above, 0.9 * cheek)
+    darker = ((_light(tone) - _light(lid)) / 0.1).clamp(0, 1)
+    lid = torch.lerp(lid, tone, new * darker)
     covered = ((edge - down) + 0.5).clamp(0, 1) * (down > top)
     covered = covered * (edge - upper > 1e-3) * known[:, None]
     covered = covered.view(shape)
     edited = torch.where(covered > 0, torch.lerp(image, lid.clamp(0, 1), covered), image)
     moved = torch.where(known[:, None, None], _travel(finite, eye, amount), torch.nan)
     return edited, moved, (covered > 0).to(image.dtype)
+
+
+def _light(image: Tensor) -> Tensor:
+    return image.mean(dim=1, keepdim=True)
+
+
+def _mean(image: Tensor, where: Tensor) -> Tensor:
+    """Return the mean colour (B, 3, 1, 1) of places (B, H W)."""
+    weight = where.view(len(image), 1, *image.shape[-2:]).to(image.dtype)
+    return (image * weight).sum(dim=(2, 3), keepdim=True) / weight.sum(
+        dim=(2, 3), keepdim=True
+    ).clamp_min(1)
 
 
 def _travel(points: Tensor, eye: _Eye, amount: float) -> Tensor:
