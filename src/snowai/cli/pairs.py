@@ -158,11 +158,14 @@ def retouch(
     smile: float = 0.0,
     open_mouth: float = 0.0,
     shift_gaze: float = 0.0,
+    glasses: float = 0.0,
+    medical_mask: float = 0.0,
+    microphone: float = 0.0,
     iris_light: float = 0.0,
     seed: int = 0,
     shard: str | None = None,
 ) -> int:
-    """Write a copy of a pair set in which some faces close their eyes, smile or look aside.
+    """Write a copy of a pair set in which some faces close their eyes, smile or wear glasses.
 
     Geometry changes in both pictures of a pair, light in the styled one alone. The numbers are
     shares of the pairs; a recipe says more, see snowai.pairs.RetouchRecipe.
@@ -176,6 +179,9 @@ def retouch(
         smile: Share with another mouth, from sad to a broad smile.
         open_mouth: Share with an open mouth.
         shift_gaze: Share that looks aside.
+        glasses: Share that wears glasses; one in five are sunglasses.
+        medical_mask: Share that wears a mask.
+        microphone: Share with a microphone before the chin.
         iris_light: Share with a catch light in the styled eyes.
         seed: Of which pairs get what.
         shard: i/N does every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
@@ -194,6 +200,9 @@ def retouch(
             Retouch("wink", -1.0, 1.0, wink),
             Retouch("close_eyes", 0.9, 1.0, close_eyes),
             Retouch("iris_light", 0.5, 0.9, iris_light),
+            Retouch("medical_mask", share=medical_mask),
+            Retouch("glasses", share=glasses),
+            Retouch("microphone", share=microphone),
         )
         chosen = RetouchRecipe(tuple(edit for edit in wanted if edit.share > 0), seed)
     if not chosen.edits:

@@ -9,33 +9,26 @@ from snowai._checks import check_choice, check_image, check_points
 from snowai.faces.landmarks import region_points
 from snowai.faces.masks import eye_mask, face_mask, polygon_mask
 from snowai.faces.schemes import scheme_named
+from snowai.faces.shapes import box, coverage, disc
 from snowai.faces.warp import face_axes, known_faces, pixel_places
 
 __all__ = ["LIGHTS", "brighten_eyes", "iris_light", "relight", "tint_cheeks", "tint_lips"]
 
 
-def _box(x: Tensor, y: Tensor, half_x: float, half_y: float, round_by: float) -> Tensor:
-    """Return the distance to a box with round corners: negative inside."""
-    x, y = x.abs() - half_x + round_by, y.abs() - half_y + round_by
-    outside = torch.hypot(x.clamp_min(0), y.clamp_min(0))
-    return outside + torch.maximum(x, y).clamp_max(0) - round_by
-
-
 def _window(x: Tensor, y: Tensor) -> Tensor:
     bars = torch.minimum(x.abs(), y.abs()) - 0.1
-    return torch.maximum(_box(x, y, 0.85, 1.1, 0.05), -bars)
+    return torch.maximum(box(x, y, 0.85, 1.1, 0.05), -bars)
 
 
 def _dots(x: Tensor, y: Tensor) -> Tensor:
-    large, small = torch.hypot(x, y) - 1, torch.hypot(x - 1.9, y - 2.0) - 0.5
-    return torch.minimum(large, small)
+    return torch.minimum(disc(x, y, 1.0), disc(x - 1.9, y - 2.0, 0.5))
 
 
 LIGHTS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "dot": lambda x, y: torch.hypot(x, y) - 1,
-    "softbox": lambda x, y: _box(x, y, 0.8, 1.15, 0.25),
+    "dot": lambda x, y: disc(x, y, 1.0),
+    "softbox": lambda x, y: box(x, y, 0.8, 1.15, 0.25),
     "window": _window,
-    "ring": lambda x, y: (torch.hypot(x, y) - 1).abs() - 0.22,
+    "ring": lambda x, y: disc(x, y, 1.0).abs() - 0.22,
     "dots": _dots,
 }
 """Shapes of lamps, as distances to their edge: negative inside, in units of the light's size."""
@@ -86,7 +79,7 @@ def iris_light(
         x, y = ((places - spot[:, None]) / unit[..., None]).unbind(dim=-1)
         # One pixel of soft edge, whatever the size of the eye.
         edge = (radius * softness).clamp_min(1.0)
-        alpha = (0.5 - LIGHTS[shape](x, y) * unit / edge).clamp(0, 1)
+        alpha = coverage(LIGHTS[shape](x, y) * unit, edge)
         light = torch.maximum(light, alpha.view_as(light).to(light.dtype))
     lids = eye_mask(points, (image.shape[-2], image.shape[-1]), scheme="mediapipe478")
     alpha = light.nan_to_num() * lids * strength

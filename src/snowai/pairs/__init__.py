@@ -4,6 +4,16 @@ from snowai.pairs.augment import PairAugment
 from snowai.pairs.dataset import Pair, PairDataset
 from snowai.pairs.draw import draw_pairs
 from snowai.pairs.manifest import PairRecord, check_pairs, read_pairs, split_of, write_pairs
+from snowai.pairs.occlude import (
+    OCCLUDERS,
+    Cover,
+    cover,
+    cutout,
+    glasses,
+    medical_mask,
+    microphone,
+    visible_face,
+)
 from snowai.pairs.ray_data import render_with_ray
 from snowai.pairs.render import (
     Edit,
@@ -26,6 +36,8 @@ from snowai.pairs.segment import ToonStyle, flatten_colours, ink_lines, quantise
 __all__ = [
     "GEOMETRY",
     "LIGHT",
+    "OCCLUDERS",
+    "Cover",
     "Edit",
     "Pair",
     "PairAugment",
@@ -37,9 +49,14 @@ __all__ = [
     "RetouchRecipe",
     "ToonStyle",
     "check_pairs",
+    "cover",
+    "cutout",
     "draw_pairs",
     "flatten_colours",
+    "glasses",
     "ink_lines",
+    "medical_mask",
+    "microphone",
     "quantise_tones",
     "read_pairs",
     "render_pairs",
@@ -50,5 +67,6 @@ __all__ = [
     "shard_from_environment",
     "split_of",
     "toon",
+    "visible_face",
     "write_pairs",
 ]

@@ -1,4 +1,4 @@
-"""Retouch a pair set: closed eyes and smiles for both pictures, light for the styled one."""
+"""Retouch a pair set: closed eyes, smiles and glasses for both pictures, light for one."""
 
 import json
 import math
@@ -34,6 +34,7 @@ from snowai.faces import (
 )
 from snowai.image import read_image, write_image
 from snowai.pairs.manifest import PairRecord, read_pairs, write_pairs
+from snowai.pairs.occlude import OCCLUDERS, Cover, cover, visible_face
 
 __all__ = ["GEOMETRY", "LIGHT", "Retouch", "RetouchRecipe", "retouch_pair", "retouch_pairs"]
 
@@ -89,8 +90,8 @@ class Retouch:
     """One edit of a recipe.
 
     Args:
-        edit: A name of GEOMETRY or LIGHT.
-        low: Least amount; each pair draws its own.
+        edit: A name of GEOMETRY, LIGHT or OCCLUDERS.
+        low: Least amount; each pair draws its own. Of occluders, how opaque they are.
         high: Largest amount.
         share: Of the pairs, 0 to 1.
         options: Other arguments of the edit, e.g. ``{"shape": "window"}`` for iris_light or
@@ -114,7 +115,7 @@ class Retouch:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_choice(self.edit, "edit", (*GEOMETRY, *LIGHT))
+        check_choice(self.edit, "edit", (*GEOMETRY, *LIGHT, *OCCLUDERS))
         if not -1 <= self.low <= self.high <= 1:
             raise ValueError(
                 f"{self.edit}: amounts must be low <= high, from -1 to 1; "
@@ -167,13 +168,14 @@ class RetouchRecipe:
         generator = torch.Generator().manual_seed((self.seed << 32) + zlib.crc32(name.encode()))
         chosen = []
         for edit in self.edits:
-            # Both numbers are drawn for every edit: one more edit does not change the others.
-            lot, place = torch.rand(2, generator=generator).tolist()
+            # All numbers are drawn for every edit: one more edit does not change the others.
+            lot, place, number = torch.rand(3, generator=generator).tolist()
             if lot < edit.share:
-                amount = edit.low + place * (edit.high - edit.low)
-                chosen.append(
-                    {"edit": edit.edit, "amount": round(amount, 4), "options": dict(edit.options)}
-                )
+                amount = round(edit.low + place * (edit.high - edit.low), 4)
+                options = dict(edit.options)
+                if edit.edit in OCCLUDERS:
+                    options.setdefault("seed", int(number * 2**24))
+                chosen.append({"edit": edit.edit, "amount": amount, "options": options})
         return chosen
 
 
@@ -193,7 +195,7 @@ def retouch_pair(
 
     Returns:
         Photo, styled picture, and the edits that were done: eyes that are closed already are not
-        closed again.
+        closed again, and occluders say what share of the face they hide.
     """
     images = [photo[None], styled[None]]
     points = [face.points[None] for face in faces]
@@ -206,10 +208,25 @@ def retouch_pair(
         if name in LIGHT:
             images[1] = LIGHT[name](images[1], points[1], amount, scheme=scheme, **options)
             continue
+        if name in OCCLUDERS:
+            for side in range(2):
+                layer = OCCLUDERS[name](images[side], points[side], scheme=scheme, **options)
+                layer = layer._replace(alpha=layer.alpha * amount)
+                images[side] = cover(images[side], layer)
+                if side == 0:
+                    done[-1]["hidden"] = _hidden(points[0], layer, scheme)
+            continue
         for side in range(2):
             moved = GEOMETRY[name](images[side], points[side], amount, scheme=scheme, **options)
             images[side], points[side] = moved.image, moved.points
     return images[0][0], images[1][0], done
+
+
+def _hidden(points: Tensor, layer: Cover, scheme: str) -> float:
+    """Return the share of the face that a layer hides."""
+    bare = layer._replace(alpha=torch.zeros_like(layer.alpha))
+    seen, whole = (visible_face(points, c, scheme=scheme).sum() for c in (layer, bare))
+    return round(1 - float(seen / whole.clamp_min(1e-6)), 4)
 
 
 def retouch_pairs(
