@@ -1,6 +1,7 @@
 """Pairs: the data that filters are trained on."""
 
 from snowai.pairs.augment import PairAugment
+from snowai.pairs.colour import keep_background, match_colours
 from snowai.pairs.dataset import Pair, PairDataset
 from snowai.pairs.draw import draw_pairs
 from snowai.pairs.manifest import PairRecord, check_pairs, read_pairs, split_of, write_pairs
@@ -55,6 +56,8 @@ __all__ = [
     "flatten_colours",
     "glasses",
     "ink_lines",
+    "keep_background",
+    "match_colours",
     "medical_mask",
     "microphone",
     "quantise_tones",
