@@ -90,6 +90,10 @@ class StyleTrainConfig:
         """Steps of one device."""
         return max(self.images // self.batch_size, 1)
 
+    def r1_weight(self, resolution: int) -> float:
+        """Return ``r1``, or StyleGAN2-ADA's weight for pictures of this side when it is None."""
+        return 0.0002 * resolution**2 / self.batch_size if self.r1 is None else self.r1
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)

@@ -1,7 +1,7 @@
 """Teach a StyleGAN2 generator a style from a few hundred pictures, or faces from scratch."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -155,9 +155,7 @@ class _Run:
             turns=False,  # Faces are aligned.
         ).to(self.device)
         self.path_mean = torch.zeros((), device=self.device)
-        self.r1 = config.r1
-        if self.r1 is None:
-            self.r1 = 0.0002 * generator.resolution**2 / config.batch_size
+        self.r1 = config.r1_weight(generator.resolution)
         # The slope is drawn every few steps only, so it counts that many times.
         self.weights = asdict(config.source) | {"r1": self.r1 / 2 * config.r1_every}
         self.weights |= {"fool_judge": 1.0, "judge": 1.0}
@@ -207,8 +205,7 @@ class _Run:
         losses = self._teach_generator(step) | self._teach_judge(step)
         if (step + 1) % _ADJUST_EVERY == 0:
             self._share(self.augment.signs)
-            seen = config.batch_size * _ADJUST_EVERY * self.accelerator.num_processes
-            self.augment.adjust(seen)
+            self.augment.adjust(config.batch_size * _ADJUST_EVERY * self.accelerator.num_processes)
         losses["ada_p"] = self.augment.p
         decay = 0.5 ** (config.batch_size / max(config.ema_images, 1))
         update_ema(self.ema, self.generator, decay=decay, step=step)
@@ -219,7 +216,7 @@ class _Run:
         for weight in self.learnt:
             weight.requires_grad_(False)
         with self._autocast():
-            ws = self._latents(self.config.batch_size)
+            ws = self._latents(config.batch_size)
             images = self._images(ws)
             seen = self.augment(images)
             losses = {
@@ -369,9 +366,8 @@ class _Run:
         ).to(self.device)
         images = self.ema(z, truncation=0.8).clamp(0, 1)
         grid = make_grid(images, nrow=8, padding=0)
-        write_image(
-            self.folder / "samples" / f"{step * self.config.batch_size:07d}.png", grid.cpu()
-        )
+        name = f"{step * self.config.batch_size:07d}.png"
+        write_image(self.folder / "samples" / name, grid.cpu())
 
 
 def _make_judge(
@@ -395,12 +391,10 @@ def _make_judge(
     return judge
 
 
-def _adam(weights: object, learning_rate: float, lazy: int) -> torch.optim.Optimizer:
+def _adam(
+    weights: Iterable[nn.Parameter], learning_rate: float, lazy: int
+) -> torch.optim.Optimizer:
     """Make Adam with the correction for a term that comes every ``lazy`` steps."""
     ratio = lazy / (lazy + 1) if lazy else 1.0
-    return torch.optim.Adam(
-        weights,  # type: ignore[arg-type]
-        lr=learning_rate * ratio,
-        betas=(0.0, 0.99**ratio),
-        eps=1e-8,
-    )
+    betas = (0.0, 0.99**ratio)
+    return torch.optim.Adam(weights, lr=learning_rate * ratio, betas=betas, eps=1e-8)
