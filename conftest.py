@@ -43,6 +43,16 @@ def face(astronaut: Image.Image, landmarker: "snowai.MediaPipeLandmarker") -> "s
 
 
 @pytest.fixture(scope="session")
+def crop(
+    astronaut: Image.Image, face: "snowai.Landmarks"
+) -> tuple[torch.Tensor, "snowai.Landmarks"]:
+    """The astronaut's aligned face, (1, 3, 256, 256), and where it is in there."""
+    matrix = snowai.faces.alignment_matrix(face, 256)
+    photo = snowai.image.to_tensor(astronaut)[None]
+    return snowai.faces.align(photo, matrix[None], 256), face.transform(matrix)
+
+
+@pytest.fixture(scope="session")
 def tiny_pairs(tmp_path_factory: pytest.TempPathFactory, astronaut: Image.Image) -> Path:
     """A pair set of 8 random turns of one face."""
     from snowai.image import to_tensor, write_image

@@ -58,11 +58,11 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     base, styled = load_generator(arguments.base), load_generator(arguments.styled)
     lines = ["| generator | distance to its pictures | halves of the pictures |", "|---|---|---|"]
-    for title, generator, folder in (
-        ("base", base, arguments.pictures),
-        ("styled", styled, arguments.style_pictures),
-    ):
-        real = load_pictures(folder, generator.resolution).float() / 255
+    photos, style = (
+        load_pictures(folder, base.resolution).float() / 255
+        for folder in (arguments.pictures, arguments.style_pictures)
+    )
+    for title, generator, real in (("base", base, photos), ("styled", styled, style)):
         halves = frechet_distance(torch.split(real[::2], 32), torch.split(real[1::2], 32))
         lines.append(f"| {title} | {distance(generator, real, arguments):.0f} | {halves:.0f} |")
     lines += [
@@ -71,7 +71,6 @@ def main(arguments: Arguments) -> None:
         "distance to the style |",
         "|---|---|---|---|---|",
     ]
-    style = load_pictures(arguments.style_pictures, base.resolution).float() / 255
     cuts = stylegan2_resolutions(base.resolution)[1:]
     recipes = [BlendRecipe.hard(cut, resolution=base.resolution) for cut in cuts]
     work = arguments.work / arguments.name

@@ -81,3 +81,9 @@ def check_choice(value: str, name: str, choices: Iterable[str]) -> None:
     known = list(choices)
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def check_shard(shard: tuple[int, int]) -> None:
+    """Raise ValueError unless ``shard`` is (i, N) with i from 0 to N - 1."""
+    if not 0 <= shard[0] < shard[1]:
+        raise ValueError(f"shard must be (i, N) with i from 0 to N - 1; got {shard}.")

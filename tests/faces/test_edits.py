@@ -7,8 +7,6 @@ import torch
 
 from snowai.faces import (
     Landmarks,
-    align,
-    alignment_matrix,
     close_eyes,
     enlarge_eyes,
     eye_mask,
@@ -21,14 +19,12 @@ from snowai.faces import (
     smile,
     widen_eyes,
 )
-from snowai.image import to_tensor
 
 
 @pytest.fixture(scope="module")
-def crop(astronaut, face):
-    matrix = alignment_matrix(face, 256)
-    points = face.transform(matrix).points[None]
-    return align(to_tensor(astronaut)[None], matrix[None], 256), points, face.scheme
+def crop(crop):
+    image, face = crop
+    return image, face.points[None], face.scheme
 
 
 def test_eyes_grow_and_the_rest_stays(crop, landmarker):

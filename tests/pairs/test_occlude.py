@@ -4,8 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from snowai.faces import Landmarks, align, alignment_matrix, eye_mask, face_mask, polygon_mask
-from snowai.image import to_tensor
+from snowai.faces import Landmarks, align, eye_mask, face_mask, polygon_mask
 from snowai.pairs import (
     OCCLUDERS,
     Retouch,
@@ -18,13 +17,6 @@ from snowai.pairs import (
     retouch_pair,
     visible_face,
 )
-
-
-@pytest.fixture(scope="module")
-def crop(astronaut, face):
-    matrix = alignment_matrix(face, 256)
-    image = align(to_tensor(astronaut)[None], matrix[None], 256)
-    return image, face.transform(matrix)
 
 
 @pytest.fixture(scope="module")

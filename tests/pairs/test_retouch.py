@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from snowai.cli import main
-from snowai.faces import align, alignment_matrix, eye_openness
-from snowai.image import read_image, to_tensor, write_image
+from snowai.faces import eye_openness
+from snowai.image import read_image, write_image
 from snowai.pairs import (
     GEOMETRY,
     LIGHT,
@@ -27,13 +27,6 @@ from snowai.pairs import (
     toon,
     write_pairs,
 )
-
-
-@pytest.fixture(scope="module")
-def crop(astronaut, face):
-    matrix = alignment_matrix(face, 256)
-    image = align(to_tensor(astronaut)[None], matrix[None], 256)
-    return image, face.transform(matrix)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def _close(
     lid = sample_at(image, places + back[..., None] * eye.down)
     shape = (len(image), 1, *image.shape[-2:])
     # Only as much as the skin was stretched there, and never the lashes.
-    new = ((down - top) / (edge - lashes - top)).clamp(0, 1) * (2 * growth - 2).clamp(0, 1)
+    new = share * (2 * growth - 2).clamp(0, 1)
     new = new * ((edge - lashes - down) / lashes + 1).clamp(0, 1)
     new = new.view(shape)
     lid = torch.lerp(lid, blur(lid, eye.width * _POWDER), new)

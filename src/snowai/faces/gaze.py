@@ -7,6 +7,7 @@ from snowai._checks import check_image, check_points
 from snowai.faces.landmarks import region_points
 from snowai.faces.masks import polygon_mask
 from snowai.faces.schemes import scheme_named
+from snowai.faces.shapes import coverage
 from snowai.faces.warp import FaceEdit, blur, face_axes, known_faces, pixel_places, sample_at
 
 __all__ = ["shift_gaze"]
@@ -58,10 +59,8 @@ def _move_iris(
 ) -> tuple[Tensor, Tensor]:
     """Return the picture with one iris moved, and where it changed."""
     places = pixel_places(image)
-    white = _fill_white(
-        image, opening * (1 - _disc(places, centre, radius * _SHADE, image)), radius
-    )
-    without = torch.lerp(image, white, _disc(places, centre, radius * _SHADE, image))
+    shaded = _disc(places, centre, radius * _SHADE, image)
+    without = torch.lerp(image, _fill_white(image, opening * (1 - shaded), radius), shaded)
     # What a lid hides is taken from the iris's other half.
     came = places - shift[:, None]
     height = ((came - centre) * down).sum(dim=-1, keepdim=True)
@@ -77,8 +76,7 @@ def _move_iris(
 def _disc(places: Tensor, centre: Tensor, radius: Tensor, image: Tensor) -> Tensor:
     distance = (places - centre).norm(dim=-1)
     soft = (radius * 0.15).clamp_min(0.5)
-    mask: Tensor = ((radius - distance) / soft + 0.5).clamp(0, 1)
-    return mask.view(len(image), 1, *image.shape[-2:])
+    return coverage(distance - radius, soft).view(len(image), 1, *image.shape[-2:])
 
 
 def _fill_white(image: Tensor, seen: Tensor, radius: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def glasses(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> Cov
     ends = []
     for side in ("right", "left"):
         eye = region_points(face.points, f"{side}_eye", scheme=scheme)
-        width = (eye[:, :, :] - eye.mean(dim=1, keepdim=True)).norm(dim=-1).amax(dim=1)[:, None]
+        width = (eye - eye.mean(dim=1, keepdim=True)).norm(dim=-1).amax(dim=1)[:, None]
         # Room for the bridge, however large a style draws its eyes.
         half = ((width / face.eyes) * (1.75 + 0.2 * draw[4])).clamp_max(0.42)
         centre = face.at(eye.mean(dim=1), 0.0, 0.06)
@@ -154,7 +154,6 @@ def medical_mask(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -
     nose = region_points(face.points, "nose", scheme=scheme)
     eyes = face.at(nose.mean(dim=1), 0.0, -0.12 + 0.15 * draw[0])
     depth = ((jaw - eyes[:, None]) * face.down[:, None]).sum(dim=-1)
-    width = (jaw - eyes[:, None]).norm(dim=-1).amax(dim=1, keepdim=True)
     # Below the cheekbones it follows the jaw; above it bends over the nose.
     low = torch.where(
         (depth > 0.25 * face.eyes)[..., None],
@@ -179,7 +178,7 @@ def medical_mask(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -
         - 0.015 * face.eyes
         for place, index in ((0, side.argmin(dim=1)), (jaw.shape[1] - 1, side.argmax(dim=1)))
     ]
-    string = coverage(torch.stack(loops).amin(dim=0)) * (width > 0)
+    string = coverage(torch.stack(loops).amin(dim=0))
     return _layer(colour, torch.maximum(cloth, string), face, image)
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from snowai._checks import check_choice
+from snowai._checks import check_choice, check_shard
 from snowai._files import sha256_of, write_text
 from snowai.hub import find_checkpoint
 from snowai.image import write_image
@@ -243,8 +243,7 @@ def render_pairs(
     """
     root = Path(root)
     number, count = shard
-    if not 0 <= number < count:
-        raise ValueError(f"shard must be (i, N) with i from 0 to N - 1; got {shard}.")
+    check_shard(shard)
     renderer = PairRenderer(plan, device=device)
     keep_plan(plan, root)
     records = [_record(renderer, index) for index in range(plan.count)]

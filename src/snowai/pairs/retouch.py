@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from snowai._checks import check_choice
+from snowai._checks import check_choice, check_shard
 from snowai._files import write_text
 from snowai.faces import (
     FaceEdit,
@@ -22,6 +22,7 @@ from snowai.faces import (
     close_eyes,
     enlarge_eyes,
     eye_openness,
+    face_mask,
     iris_light,
     open_mouth,
     relight,
@@ -42,7 +43,9 @@ RECIPE = "retouch.json"
 _CLOSED = 0.08  # An eye_openness below which there is nothing left to close.
 
 
-def _gaze(image: Tensor, points: Tensor, amount: float, *, scheme: str, angle: float) -> FaceEdit:
+def _gaze(
+    image: Tensor, points: Tensor, amount: float, *, scheme: str, angle: float = 0.0
+) -> FaceEdit:
     if scheme != "mediapipe478":
         raise ValueError(f"shift_gaze needs irises, which {scheme} landmarks lack.")
     turn = math.radians(angle)
@@ -224,8 +227,9 @@ def retouch_pair(
 
 def _hidden(points: Tensor, layer: Cover, scheme: str) -> float:
     """Return the share of the face that a layer hides."""
-    bare = layer._replace(alpha=torch.zeros_like(layer.alpha))
-    seen, whole = (visible_face(points, c, scheme=scheme).sum() for c in (layer, bare))
+    size = (layer.alpha.shape[-2], layer.alpha.shape[-1])
+    seen = visible_face(points, layer, scheme=scheme).sum()
+    whole = face_mask(points, size, scheme=scheme).sum()
     return round(1 - float(seen / whole.clamp_min(1e-6)), 4)
 
 
@@ -257,6 +261,7 @@ def retouch_pairs(
         ValueError: The folder holds a set of another recipe, or is the source itself.
         OSError: The folder cannot be written.
     """
+    check_shard(shard)
     source, root = Path(source), Path(root)
     if root.resolve() == source.resolve():
         raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
