@@ -181,3 +181,18 @@ def test_the_command_retouches_by_shares(source, tmp_path, capsys):
     assert "4 pairs in" in capsys.readouterr().out
     records = read_pairs(tmp_path / "new")
     assert [edit["edit"] for edit in records[0].facts["retouch"]] == ["smile", "close_eyes"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (Retouch("relight", -0.5, 1.0), r"relight at -0.5, {}: amount must be in \[0, 1\]"),
+        (Retouch("iris_light", options={"shape": "star"}), "iris_light at 1.0.*shape must be one"),
+        (Retouch("smile", options={"width": 1}), "smile at 1.0.*unexpected keyword"),
+    ],
+)
+def test_a_wrong_amount_ends_the_run_before_it_begins(source, tmp_path, landmarker, edit, words):
+    recipe = RetouchRecipe((Retouch("close_eyes"), edit))
+    with pytest.raises(ValueError, match=words):
+        retouch_pairs(source, tmp_path / "out", recipe, landmarker)
+    assert not (tmp_path / "out").exists()

@@ -30,24 +30,32 @@ def draw(
     photos: Photos,
     /,
     out: Annotated[Path, arg(aliases=["-o"])],
+    style: Literal["toon", "comic", "poster", "watercolour"] = "toon",
     size: int = 256,
     views: int = 1,
     seed: int = 0,
 ) -> int:
-    """Make a pair set from photos, drawn as toons by code.
+    """Make a pair set from photos, drawn by code.
 
     Args:
         photos: Image files, or folders of them.
         out: Folder of the pair set.
+        style: How they are drawn; snowai.pairs.STYLES has the numbers of each.
         size: Side of the crops, in pixels.
         views: Pairs for each face: the first upright, the others turned and shifted.
         seed: Of the views.
     """
     from snowai.faces import MediaPipeLandmarker
-    from snowai.pairs import draw_pairs
+    from snowai.pairs import STYLES, draw_pairs
 
     records = draw_pairs(
-        expand(photos), out, MediaPipeLandmarker(), size=size, views=views, seed=seed
+        expand(photos),
+        out,
+        MediaPipeLandmarker(),
+        style=STYLES[style](),
+        size=size,
+        views=views,
+        seed=seed,
     )
     say(f"{len(records)} pairs in {out}.")
     return 0

@@ -4,6 +4,18 @@ from snowai.pairs.augment import PairAugment
 from snowai.pairs.colour import keep_background, match_colours
 from snowai.pairs.dataset import Pair, PairDataset
 from snowai.pairs.draw import draw_pairs
+from snowai.pairs.drawing import (
+    flatten_colours,
+    halftone,
+    hatching,
+    ink_lines,
+    ink_shadows,
+    map_palette,
+    paper_texture,
+    pigment,
+    quantise_tones,
+    wet_edges,
+)
 from snowai.pairs.manifest import PairRecord, check_pairs, read_pairs, split_of, write_pairs
 from snowai.pairs.occlude import (
     OCCLUDERS,
@@ -14,6 +26,19 @@ from snowai.pairs.occlude import (
     medical_mask,
     microphone,
     visible_face,
+)
+from snowai.pairs.presets import (
+    STYLES,
+    ComicStyle,
+    DrawnStyle,
+    PosterStyle,
+    ToonStyle,
+    WatercolourStyle,
+    comic,
+    draw_style,
+    poster,
+    toon,
+    watercolour,
 )
 from snowai.pairs.ray_data import render_with_ray
 from snowai.pairs.render import (
@@ -32,34 +57,49 @@ from snowai.pairs.retouch import (
     retouch_pair,
     retouch_pairs,
 )
-from snowai.pairs.segment import ToonStyle, flatten_colours, ink_lines, quantise_tones, toon
+from snowai.pairs.segment import adaptive_colours, selective_search, superpixels
 
 __all__ = [
     "GEOMETRY",
     "LIGHT",
     "OCCLUDERS",
+    "STYLES",
+    "ComicStyle",
     "Cover",
+    "DrawnStyle",
     "Edit",
     "Pair",
     "PairAugment",
     "PairDataset",
     "PairRecord",
     "PairRenderer",
+    "PosterStyle",
     "RenderPlan",
     "Retouch",
     "RetouchRecipe",
     "ToonStyle",
+    "WatercolourStyle",
+    "adaptive_colours",
     "check_pairs",
+    "comic",
     "cover",
     "cutout",
     "draw_pairs",
+    "draw_style",
     "flatten_colours",
     "glasses",
+    "halftone",
+    "hatching",
     "ink_lines",
+    "ink_shadows",
     "keep_background",
+    "map_palette",
     "match_colours",
     "medical_mask",
     "microphone",
+    "paper_texture",
+    "pigment",
+    "poster",
     "quantise_tones",
     "read_pairs",
     "render_pairs",
@@ -67,9 +107,13 @@ __all__ = [
     "rerender_pair",
     "retouch_pair",
     "retouch_pairs",
+    "selective_search",
     "shard_from_environment",
     "split_of",
+    "superpixels",
     "toon",
     "visible_face",
+    "watercolour",
+    "wet_edges",
     "write_pairs",
 ]

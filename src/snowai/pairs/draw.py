@@ -13,7 +13,7 @@ from snowai.faces import Landmarker, align, alignment_matrix
 from snowai.faces.landmarks import transform_points
 from snowai.image import read_image, write_image
 from snowai.pairs.manifest import PairRecord, split_of, write_pairs
-from snowai.pairs.segment import ToonStyle, toon
+from snowai.pairs.presets import DrawnStyle, ToonStyle, draw_style, style_name
 
 __all__ = ["draw_pairs"]
 
@@ -23,12 +23,12 @@ def draw_pairs(
     root: str | Path,
     landmarker: Landmarker,
     *,
-    style: ToonStyle | None = None,
+    style: DrawnStyle | None = None,
     size: int = 256,
     views: int = 1,
     seed: int = 0,
 ) -> list[PairRecord]:
-    """Cut the faces out of photos, draw each as a toon, and write the pair set.
+    """Cut the faces out of photos, draw each in a style, and write the pair set.
 
     View 0 is the aligned face; further views are turned, scaled and shifted at random, each with
     its own drawing. Every view depends on the seed and its own name only, so a killed run goes on
@@ -38,7 +38,7 @@ def draw_pairs(
         photos: Image files; each face in each becomes pairs.
         root: Folder of the pair set.
         landmarker: Finds the faces.
-        style: How to draw; the manifest keeps it.
+        style: How to draw, a toon when nothing is said; the manifest keeps it.
         size: Side of the crops, in pixels.
         views: Pairs for each face.
         seed: Of the random views.
@@ -54,6 +54,7 @@ def draw_pairs(
     (stem, count), *_ = Counter(Path(photo).stem for photo in photos).most_common(1) or [("", 0)]
     if count > 1:
         raise ValueError(f"{count} photos are named {stem}, so their pairs would mix; rename them.")
+    drawn = {"preset": style_name(style), **dataclasses.asdict(style)}
     records: list[PairRecord] = []
     for path in tqdm([Path(photo) for photo in photos], desc="drawing", unit="photo"):
         image = read_image(path)
@@ -65,7 +66,7 @@ def draw_pairs(
                     f"photo/{name}.png",
                     f"styled/{name}.png",
                     split_of(path.stem),
-                    {"source": path.name, "seed": seed, "style": dataclasses.asdict(style)},
+                    {"source": path.name, "seed": seed, "style": drawn},
                 )
                 records.append(record)
                 if (root / record.photo).is_file() and (root / record.styled).is_file():
@@ -74,7 +75,8 @@ def draw_pairs(
                 crop = align(image[None], moved[None], size)
                 points = transform_points(face.points[None], moved[None])
                 write_image(root / record.photo, crop[0])
-                write_image(root / record.styled, toon(crop, points, style, scheme=face.scheme)[0])
+                styled = draw_style(crop, points, style, scheme=face.scheme)
+                write_image(root / record.styled, styled[0])
     if not records:
         raise ValueError(f"None of the {len(photos)} photos shows a face that could be found.")
     write_pairs(root, records)

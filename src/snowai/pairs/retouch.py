@@ -33,6 +33,7 @@ from snowai.faces import (
     tint_lips,
     widen_eyes,
 )
+from snowai.faces.schemes import scheme_named
 from snowai.image import read_image, write_image
 from snowai.pairs.manifest import PairRecord, read_pairs, write_pairs
 from snowai.pairs.occlude import OCCLUDERS, Cover, cover, visible_face
@@ -266,6 +267,7 @@ def retouch_pairs(
     if root.resolve() == source.resolve():
         raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
     records = read_pairs(source)
+    _try(recipe, landmarker.scheme)
     _keep_recipe(recipe, source, root)
     mine = records[shard[0] :: shard[1]]
     for record in tqdm(mine, desc="retouching", unit="pair"):
@@ -279,6 +281,23 @@ def retouch_pairs(
     if len(done) == len(records):
         write_pairs(root, done)
     return done
+
+
+def _try(recipe: RetouchRecipe, scheme: str) -> None:
+    """Ask each edit for its least and largest amount: a wrong one ends the run before it begins.
+
+    On a picture without a face edits check what they are given and change nothing.
+    """
+    blank = torch.zeros(3, 32, 32)
+    nobody = Landmarks(torch.full((scheme_named(scheme).size, 2), torch.nan), scheme)
+    for edit in recipe.edits:
+        for amount in (edit.low, edit.high):
+            wanted = {"edit": edit.edit, "amount": amount, "options": edit.options}
+            try:
+                retouch_pair(blank, blank, (nobody, nobody), [wanted])
+            except (TypeError, ValueError) as error:
+                place = f"{edit.edit} at {amount}, {dict(edit.options)}"
+                raise ValueError(f"{place}: {error}") from None
 
 
 def _write_one(

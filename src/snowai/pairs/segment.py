@@ -1,149 +1,264 @@
-"""Styles from code alone: flat colours, soft tones, ink lines and lively eyes.
+"""Regions: a picture as a patchwork of flat surfaces, found by selective search or superpixels."""
 
-A classic picture abstraction makes the first style to train on, with no style pictures at all.
-"""
-
-import math
-from dataclasses import dataclass
+import heapq
+from typing import Any, NamedTuple
 
 import kornia
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from snowai._checks import check_image, check_points
-from snowai.faces import enlarge_eyes, eye_mask, iris_light
+from snowai._checks import check_image
 
-__all__ = ["ToonStyle", "flatten_colours", "ink_lines", "quantise_tones", "toon"]
+__all__ = ["adaptive_colours", "selective_search", "superpixels"]
 
+_BINS = 25  # Of each histogram.
+_SCALE = 50.0  # Felzenszwalb's k: higher ones begin with larger regions.
+_FINER = 10  # First regions have at least a tenth of the wanted ones' mean size: speed.
 
-@dataclass(frozen=True)
-class ToonStyle:
-    """How :func:`toon` draws.
-
-    Args:
-        eyes: Growth of the eyes, 0.5 for 50 %.
-        smoothing: Passes of edge-preserving smoothing.
-        tones: Steps of brightness from black to white.
-        saturation: Factor of the colours' strength.
-        brightness: How much middle tones are lifted, 0 to 0.5.
-        lines: Darkness of the ink, 0 to 1.
-        light: Strength of the catch light in the irises, 0 to 1.
-    """
-
-    eyes: float = 0.5
-    smoothing: int = 6
-    tones: int = 5
-    saturation: float = 1.2
-    brightness: float = 0.3
-    lines: float = 0.85
-    light: float = 0.9
+Labels = NDArray[np.int64]
 
 
-def toon(
-    image: Tensor, points: Tensor, style: ToonStyle | None = None, *, scheme: str = "mediapipe478"
-) -> Tensor:
-    """Draw faces as a comic: big eyes, flat skin, soft tones, thin ink lines, catch lights.
+def selective_search(image: Tensor, *, regions: int = 200, sigma: float = 0.8) -> Tensor:
+    r"""Cut pictures into regions of like colour and texture, by hierarchical grouping.
 
-    Args:
-        image: Aligned crops :math:`(B, 3, H, W)` in [0, 1]; made for 192 to 512 pixels.
-        points: Landmarks :math:`(B, N, 2)` in pixels.
-        style: The recipe.
-        scheme: Of the points; catch lights need "mediapipe478".
+    Felzenszwalb's segmentation gives a few thousand first regions; then the two most alike
+    neighbours become one, over and over, until ``regions`` are left. How alike two are:
 
-    Returns:
-        The drawings :math:`(B, 3, H, W)` in [0, 1].
+    .. math:: s = \sum_k \min(c^k_i, c^k_j) + \sum_k \min(t^k_i, t^k_j)
+              + 1 - \frac{n_i + n_j}{n} + 1 - \frac{n_{box} - n_i - n_j}{n}
 
-    Source:
-        After Winnemoeller et al., Real-time video abstraction,
-        https://doi.org/10.1145/1141911.1142018
-    """
-    check_image(image, "image", channels=3)
-    check_points(points, "points", count=None)
-    style = style or ToonStyle()
-    known = points.nan_to_num(-1e4)  # No face found: eyes far outside, nothing moves.
-    size = (image.shape[-2], image.shape[-1])
-    image = enlarge_eyes(image, known, style.eyes, scheme=scheme).image
-    lines = ink_lines(flatten_colours(image, passes=1))
-    tones = quantise_tones(flatten_colours(image, passes=style.smoothing), style.tones)
-    # Inside the eyes the photo's own shading stays, a little brighter: banded irises look dead.
-    eyes = eye_mask(known, size, scheme=scheme, softness=0.02, grow=0.015)
-    tones = torch.lerp(tones, image * 1.08, eyes)
-    tones = tones.clamp(1e-4, 1) ** (1 - style.brightness)
-    grey = kornia.color.rgb_to_grayscale(tones)
-    colours = torch.lerp(grey, tones, style.saturation).clamp(0, 1)
-    drawing = colours * (1 - style.lines * lines)
-    if scheme == "mediapipe478":
-        # The irises' centres stay where they are when eyes grow.
-        light = 0.3 * (1 + style.eyes)
-        drawing = iris_light(drawing, points, strength=style.light, size=light)
-    return drawing
-
-
-def flatten_colours(image: Tensor, *, passes: int = 4, contrast: float = 0.06) -> Tensor:
-    """Smooth surfaces and keep edges, by repeated bilateral filtering.
-
-    Args:
-        image: :math:`(B, C, H, W)` in [0, 1].
-        passes: How often; each flattens more.
-        contrast: Differences well above this are edges and stay.
-
-    Source:
-        Tomasi and Manduchi, https://doi.org/10.1109/ICCV.1998.710815
-    """
-    space = max(image.shape[-2] / 256 * 3.0, 1.0)
-    kernel = 2 * round(1.5 * space) + 1
-    for _ in range(passes):
-        image = kornia.filters.bilateral_blur(image, (kernel, kernel), contrast, (space, space))
-    return image
-
-
-def quantise_tones(image: Tensor, levels: int, *, sharpness: float = 2.5) -> Tensor:
-    r"""Draw brightness as a soft staircase; hue stays.
-
-    Between two neighbouring levels the brightness :math:`t \in [0, 1]` becomes
-
-    .. math:: \frac12 + \frac{\tanh(k (t - \frac12))}{2 \tanh(k / 2)}
-
-    which is continuous: no contour lines where a forehead turns dark.
+    with histograms of colour :math:`c` and texture :math:`t`, sizes :math:`n`, and the box around
+    both. Ties go to the region whose first pixel is further up, so a picture gives the same
+    regions every time.
 
     Args:
         image: :math:`(B, 3, H, W)` in [0, 1].
-        levels: Steps from black to white, at least 2.
-        sharpness: :math:`k`; 1 leaves brightness nearly as it is, 20 draws hard edges.
-    """
-    if levels < 2:
-        raise ValueError(f"levels must be at least 2; got {levels}.")
-    light: Tensor = kornia.color.rgb_to_grayscale(image)
-    scaled = light * (levels - 1)
-    floor = scaled.floor()
-    rise = torch.tanh(sharpness * (scaled - floor - 0.5)) / math.tanh(sharpness / 2)
-    drawn = (floor + 0.5 + rise / 2) / (levels - 1)
-    return (image * (drawn / light.clamp_min(1e-3))).clamp(0, 1)
-
-
-def ink_lines(image: Tensor, *, width: float = 0.9, threshold: float = 0.01) -> Tensor:
-    """Find lines to ink: 1 on dark sides of edges, 0 elsewhere, by a difference of Gaussians.
-
-    Args:
-        image: :math:`(B, 3, H, W)` in [0, 1], best a little smoothed.
-        width: Of the lines, in pixels at 256.
-        threshold: Weaker edges stay blank.
+        regions: How many are left in each picture, at most.
+        sigma: Smoothing before, in pixels at 256.
 
     Returns:
-        :math:`(B, 1, H, W)` in [0, 1].
+        Labels :math:`(B, 1, H, W)`, int64, from 0, numbered in reading order of their first pixels.
 
     Source:
-        Winnemoeller et al., XDoG, https://doi.org/10.1016/j.cag.2012.03.004
+        Uijlings et al., https://doi.org/10.1007/s11263-013-0620-5; Felzenszwalb and Huttenlocher,
+        https://doi.org/10.1023/B:VISI.0000022288.19776.77
+
+    Example:
+        >>> labels = selective_search(torch.rand(1, 3, 32, 32), regions=5)
+        >>> labels.shape, int(labels.max()) <= 4
+        (torch.Size([1, 1, 32, 32]), True)
     """
-    light = kornia.color.rgb_to_grayscale(image)
-    sigma = max(width * image.shape[-2] / 256, 0.6)
-    difference = _blur(light, 1.6 * sigma) - _blur(light, sigma)
-    lines: Tensor = torch.tanh(F.relu(difference - threshold) * 40)
-    return lines
+    check_image(image, "image", channels=3)
+    if regions < 1:
+        raise ValueError(f"regions must be at least 1; got {regions}.")
+    scale = max(image.shape[-2:]) / 256
+    cut = [_search(picture, regions, sigma * scale) for picture in image.detach().float().cpu()]
+    return torch.stack(cut).to(image.device)
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    size = 2 * round(3 * sigma) + 1
-    blurred: Tensor = kornia.filters.gaussian_blur2d(image, (size, size), (sigma, sigma))
-    return blurred
+def superpixels(image: Tensor, count: int = 400, *, compactness: float = 10.0) -> Tensor:
+    """Cut pictures into about ``count`` pieces of even size, by SLIC.
+
+    Args:
+        image: :math:`(B, 3, H, W)` in [0, 1].
+        count: Pieces wanted.
+        compactness: Higher ones are squarer, lower ones follow edges.
+
+    Returns:
+        Labels :math:`(B, 1, H, W)`, int64, from 0.
+
+    Source:
+        Achanta et al., https://doi.org/10.1109/TPAMI.2012.120
+
+    Example:
+        >>> superpixels(torch.rand(1, 3, 32, 32), 16).shape
+        torch.Size([1, 1, 32, 32])
+    """
+    check_image(image, "image", channels=3)
+    segmentation = _skimage()
+    pictures = image.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+    cut = [
+        segmentation.slic(picture, count, compactness=compactness, start_label=0, channel_axis=-1)
+        for picture in pictures
+    ]
+    return torch.from_numpy(np.stack(cut)[:, None].astype(np.int64)).to(image.device)
+
+
+def adaptive_colours(
+    image: Tensor, labels: Tensor, *, low: float = 20 / 255, high: float = 40 / 255
+) -> Tensor:
+    r"""Fill each region with one colour, a mix of its mean and its median.
+
+    .. math:: c = \theta\, \text{mean} + (1 - \theta)\, \text{median},\qquad
+              \theta = \text{clamp}\left(\frac{high - \sigma}{high - low}, 0, 1\right)
+
+    A mean greys out regions of two colours; a median stays one of them. So the more a region's
+    colours vary (standard deviation :math:`\sigma`), the more of the median.
+
+    Args:
+        image: :math:`(B, 3, H, W)` in [0, 1].
+        labels: :math:`(B, 1, H, W)`, int64, from 0.
+        low: Deviation up to which the mean is taken.
+        high: Deviation from which the median is.
+
+    Source:
+        After the adaptive colouring of Wang and Yu, White-box cartoonization,
+        https://doi.org/10.1109/CVPR42600.2020.00811
+
+    Example:
+        >>> image = torch.rand(1, 3, 8, 8)
+        >>> flat = adaptive_colours(image, torch.zeros(1, 1, 8, 8, dtype=torch.int64))
+        >>> bool((flat == flat[..., :1, :1]).all())
+        True
+    """
+    check_image(image, "image", channels=3)
+    return torch.stack(
+        [
+            _fill(picture, cut[0], low, high)
+            for picture, cut in zip(image, labels.to(image.device), strict=True)
+        ]
+    )
+
+
+def _fill(image: Tensor, labels: Tensor, low: float, high: float) -> Tensor:
+    count = int(labels.max()) + 1
+    where, colours = labels.flatten(), image.flatten(1)
+    size = torch.bincount(where, minlength=count).clamp_min(1).to(image)
+    mean = _sums(colours, where, count) / size
+    spread = ((_sums(colours.square(), where, count) / size - mean.square()).clamp_min(0)).sqrt()
+    mix = ((high - spread.mean(dim=0)) / (high - low)).clamp(0, 1)
+    median = torch.stack([_medians(channel, where, size) for channel in colours])
+    return torch.lerp(median, mean, mix)[:, where].view_as(image)
+
+
+def _sums(values: Tensor, where: Tensor, count: int) -> Tensor:
+    total = values.new_zeros(len(values), count)
+    return total.index_add(1, where, values)
+
+
+def _medians(values: Tensor, where: Tensor, size: Tensor) -> Tensor:
+    """Return each region's lower median: sort by value, then by region, keeping the order."""
+    order = values.argsort(stable=True)
+    order = order[where[order].argsort(stable=True)]
+    starts = size.cumsum(0) - size
+    return values[order][(starts + (size - 1) // 2).long().clamp_max(len(values) - 1)]
+
+
+class _Region(NamedTuple):
+    size: int
+    box: tuple[int, int, int, int]  # Top, left, bottom, right.
+    counts: NDArray[np.float64]  # (features, bins): how many pixels fall into each bin.
+
+
+def _search(image: Tensor, regions: int, sigma: float) -> Tensor:
+    first = _felzenszwalb(image, sigma, regions)
+    owner = _group(_describe(image, first), _neighbours(first), regions, first.size)
+    return torch.from_numpy(_in_reading_order(owner[first]))[None]
+
+
+def _felzenszwalb(image: Tensor, sigma: float, regions: int) -> Labels:
+    """Over-segment: by OpenCV's contributed modules if they are there, else by scikit-image."""
+    picture = image.permute(1, 2, 0).numpy()
+    least = max(picture.shape[0] * picture.shape[1] // (regions * _FINER), 4)
+    try:
+        from cv2 import ximgproc
+    except ImportError:
+        segmentation = _skimage()
+        cut = segmentation.felzenszwalb(picture, scale=_SCALE, sigma=sigma, min_size=least)
+    else:
+        graph = ximgproc.segmentation.createGraphSegmentation(sigma, _SCALE, least)
+        cut = graph.processImage((picture * 255).round().astype(np.uint8))
+    return _in_reading_order(np.asarray(cut))
+
+
+def _in_reading_order(labels: NDArray[Any]) -> Labels:
+    """Number regions 0, 1, 2 ... in the order in which reading the picture meets them."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[first.argsort()] = np.arange(len(first))
+    return place[inverse].reshape(labels.shape)
+
+
+def _describe(image: Tensor, labels: Labels) -> dict[int, _Region]:
+    from scipy.ndimage import find_objects
+
+    features = _features(image)
+    count, where = int(labels.max()) + 1, labels.ravel()
+    counts = [np.bincount(where * _BINS + bins, minlength=count * _BINS) for bins in features]
+    tables = np.stack([c.reshape(count, _BINS) for c in counts], axis=1).astype(float)
+    boxes = [(r.start, c.start, r.stop, c.stop) for r, c in find_objects(labels + 1)]
+    sizes = np.bincount(where)
+    return {i: _Region(int(sizes[i]), boxes[i], tables[i]) for i in range(count)}
+
+
+def _features(image: Tensor) -> list[Labels]:
+    """Return Lab colour and edges along both axes, each (H W,) sorted into bins."""
+    lightness, a, b = kornia.color.rgb_to_lab(image[None])[0]
+    edges = kornia.filters.spatial_gradient(image[None])[0].mean(dim=0)
+    shares = (lightness / 100, a / 200 + 0.5, b / 200 + 0.5, *(edges * 2 + 0.5))
+    return [(s.clamp(0, 0.999) * _BINS).long().flatten().numpy() for s in shares]
+
+
+def _neighbours(labels: Labels) -> dict[int, set[int]]:
+    beside: dict[int, set[int]] = {int(label): set() for label in np.unique(labels)}
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        pairs = np.stack([one[one != other], other[one != other]], axis=1)
+        for first, second in np.unique(pairs, axis=0).tolist():
+            beside[first].add(second)
+            beside[second].add(first)
+    return beside
+
+
+def _group(
+    regions: dict[int, _Region], beside: dict[int, set[int]], wanted: int, pixels: int
+) -> Labels:
+    """Join the most alike neighbours until ``wanted`` are left; return each region's owner."""
+    owner = np.arange(len(regions))
+    queue = [
+        (-_alike(regions[one], regions[other], pixels), one, other)
+        for one, others in beside.items()
+        for other in others
+        if one < other
+    ]
+    heapq.heapify(queue)
+    new = len(regions)
+    while len(regions) > wanted and queue:
+        _, one, other = heapq.heappop(queue)
+        if one not in regions or other not in regions:
+            continue  # One of them has been joined to a third.
+        regions[new] = _join(regions.pop(one), regions.pop(other))
+        owner = np.append(owner, new)
+        owner[[one, other]] = new
+        beside[new] = (beside.pop(one) | beside.pop(other)) - {one, other}
+        for third in beside[new]:
+            beside[third] = beside[third] - {one, other} | {new}
+            heapq.heappush(queue, (-_alike(regions[third], regions[new], pixels), third, new))
+        new += 1
+    for index in reversed(range(len(owner))):  # Owners come after those they own.
+        owner[index] = owner[owner[index]]
+    return owner
+
+
+def _join(one: _Region, other: _Region) -> _Region:
+    top, left, bottom, right = zip(one.box, other.box, strict=True)
+    box = (min(top), min(left), max(bottom), max(right))
+    return _Region(one.size + other.size, box, one.counts + other.counts)
+
+
+def _alike(one: _Region, other: _Region, pixels: int) -> float:
+    shared = np.minimum(one.counts / one.size, other.counts / other.size).sum(axis=1)
+    joined = _join(one, other)
+    top, left, bottom, right = joined.box
+    gap = (bottom - top) * (right - left) - joined.size
+    likeness = shared[:3].mean() + shared[3:].mean()
+    return float(likeness + 2 - (joined.size + gap) / pixels)
+
+
+def _skimage() -> Any:
+    try:
+        from skimage import segmentation
+    except ImportError as error:
+        raise ImportError("Regions need scikit-image: pip install 'snowai[analysis]'.") from error
+    return segmentation
