@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -21,8 +22,8 @@ from snowai.pairs import (
     PairRenderer,
     RenderPlan,
     render_pairs,
-    render_with_ray,
     rerender_pair,
+    run_with_ray,
     shard_from_environment,
 )
 from snowai.styles import BlendRecipe
@@ -261,9 +262,9 @@ def test_two_ray_workers_write_what_one_process_writes(files, tmp_path):
         _system_config={"worker_niceness": 0},  # Else workers starve beside anything busy.
     )
     try:
-        records = render_with_ray(plan(files), tmp_path / "ray", workers=2)
+        records = run_with_ray(partial(render_pairs, plan(files), tmp_path / "ray"), workers=2)
         with pytest.raises(ValueError, match=r"holds pairs of another plan \(seed differ"):
-            render_with_ray(plan(files, seed=4), tmp_path / "ray", workers=2)
+            run_with_ray(partial(render_pairs, plan(files, seed=4), tmp_path / "ray"), workers=2)
     finally:
         ray.shutdown()
     assert len(records) == 6

@@ -10,7 +10,7 @@ from snowai.analysis.generators import (
     pairs_sheet,
     samples_sheet,
 )
-from snowai.analysis.sheets import sheet, show
+from snowai.analysis.sheets import gallery, selection_sheet, sheet, show
 
 __all__ = [
     "PooledFeatures",
@@ -18,10 +18,12 @@ __all__ = [
     "edit_sheet",
     "eye_crops",
     "frechet_distance",
+    "gallery",
     "generate",
     "paired_distances",
     "pairs_sheet",
     "samples_sheet",
+    "selection_sheet",
     "sheet",
     "show",
 ]

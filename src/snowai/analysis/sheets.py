@@ -1,15 +1,17 @@
 """Contact sheets: pictures side by side, because people choose by eye."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from snowai.image import to_pil, to_tensor
+from snowai.image import read_image, to_pil, to_tensor
 
-__all__ = ["sheet", "show"]
+__all__ = ["gallery", "selection_sheet", "sheet", "show"]
 
 _GAP = 4  # Pixels between pictures.
 
@@ -75,6 +77,52 @@ def _header(images: Sequence[Tensor], titles: Sequence[str], width: int, height:
         draw.text((left + 2, 2), title, fill="black", font=font)
         left += round(image.shape[-1] * height / image.shape[-2]) + _GAP
     return to_tensor(header)
+
+
+def gallery(pictures: Sequence[tuple[Tensor, str]], *, columns: int = 6) -> Tensor:
+    """Lay pictures out with a line of text under each.
+
+    Args:
+        pictures: Images (3, H, W) in [0, 1] of one size, each with its text; long ones are cut.
+        columns: Pictures in a row.
+
+    Example:
+        >>> gallery([(torch.rand(3, 32, 64), "one"), (torch.rand(3, 32, 64), "two")]).shape
+        torch.Size([3, 48, 132])
+    """
+    cells = [torch.cat([image, _caption(text, image.shape[-1])], dim=1) for image, text in pictures]
+    return sheet([cells[start : start + columns] for start in range(0, len(cells), columns)])
+
+
+def _caption(text: str, width: int) -> Tensor:
+    font = ImageFont.load_default(11)
+    while text and font.getlength(text) > width - 4:
+        text = text[:-1]
+    strip = Image.new("RGB", (width, 16), "white")
+    ImageDraw.Draw(strip).text((2, 1), text, fill="black", font=font)
+    return to_tensor(strip)
+
+
+def selection_sheet(root: str | Path, *, each: int = 6) -> Tensor:
+    """Draw what :func:`snowai.pairs.select_pairs` kept, and what it rejected for which reason.
+
+    Args:
+        root: Folder of the selection.
+        each: Pairs for each reason, and twice as many of the kept ones.
+    """
+    root, shown = Path(root), list[tuple[Tensor, str]]()
+    groups: dict[str, list[tuple[str, str]]] = {"kept": []}
+    for manifest, verdict in (("metadata.jsonl", "kept"), ("rejected.jsonl", "rejected")):
+        for line in (root / manifest).read_text().splitlines():
+            row = json.loads(line)
+            reason = row.get("reasons", ["kept"])[0]
+            path = f"review/{verdict}/{Path(row['photo_file_name']).stem}.jpg"
+            text = reason.rsplit(": ", maxsplit=1)[-1]
+            groups.setdefault(reason.split(":")[0], []).append((path, text))
+    for name, members in groups.items():
+        for path, text in members[: 2 * each if name == "kept" else each]:
+            shown.append((read_image(root / path), text))
+    return gallery(shown)
 
 
 def show(rows: Sequence[Sequence[Tensor]], *, titles: Sequence[str] = ()) -> Image.Image:

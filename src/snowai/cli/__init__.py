@@ -38,7 +38,17 @@ def _app() -> tyro.extras.SubcommandApp:
     app, pairs_app, style_app = (tyro.extras.SubcommandApp() for _ in range(3))
     commands: list[tuple[tyro.extras.SubcommandApp, list[Callable[..., int]]]] = [
         (app, [filters.apply, filters.train, filters.models, filters.demo, styles.convert]),
-        (pairs_app, [pairs.check, pairs.draw, pairs.render, pairs.rerender, pairs.retouch]),
+        (
+            pairs_app,
+            [
+                pairs.check,
+                pairs.draw,
+                pairs.render,
+                pairs.rerender,
+                pairs.retouch,
+                pairs.select,
+            ],
+        ),
         (
             style_app,
             [

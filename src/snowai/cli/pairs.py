@@ -1,14 +1,21 @@
-"""snowai pairs: check, draw, render, rerender, retouch."""
+"""snowai pairs: check, draw, render, rerender, retouch, select."""
 
+from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 
 from snowai.cli.words import Photos, choose_recipe, expand, say
 
-__all__ = ["check", "draw", "render", "rerender", "retouch"]
+if TYPE_CHECKING:
+    from snowai.pairs import ShardedTask
+
+__all__ = ["check", "draw", "render", "rerender", "retouch", "select"]
+
+T = TypeVar("T")
 
 
 def check(pairs: Positional[Path], /) -> int:
@@ -101,7 +108,7 @@ def render(
         ray_workers: Render with this many Ray workers instead.
         device: Where the generators run.
     """
-    from snowai.pairs import Edit, RenderPlan, render_pairs, render_with_ray, shard_from_environment
+    from snowai.pairs import Edit, RenderPlan, render_pairs
     from snowai.styles import load_generator
 
     plan = RenderPlan(
@@ -117,11 +124,7 @@ def render(
         latents=None if latents is None else str(latents),
         size=size,
     )
-    if ray_workers:
-        render_with_ray(plan, out, workers=ray_workers, device=device)
-    else:
-        mine = shard_from_environment() if shard is None else _parse_shard(shard)
-        render_pairs(plan, out, shard=mine, device=device)
+    _run(partial(render_pairs, plan, out, device=device), shard, ray_workers)
     say(f"Pairs of {out} are rendered.")
     return 0
 
@@ -172,6 +175,7 @@ def retouch(
     iris_light: float = 0.0,
     seed: int = 0,
     shard: str | None = None,
+    ray_workers: int = 0,
 ) -> int:
     """Write a copy of a pair set in which some faces close their eyes, smile or wear glasses.
 
@@ -194,9 +198,10 @@ def retouch(
         seed: Of which pairs get what.
         shard: i/N does every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
             SLURM.
+        ray_workers: Retouch with this many Ray workers instead.
     """
     from snowai.faces import MediaPipeLandmarker
-    from snowai.pairs import Retouch, RetouchRecipe, retouch_pairs, shard_from_environment
+    from snowai.pairs import Retouch, RetouchRecipe, retouch_pairs
 
     if recipe is not None:
         chosen = RetouchRecipe.from_json(recipe.read_text())
@@ -217,11 +222,92 @@ def retouch(
         raise ValueError(
             "There is nothing to do: give shares, e.g. --close-eyes 0.05, or --recipe."
         )
-    mine = shard_from_environment() if shard is None else _parse_shard(shard)
-    records = retouch_pairs(pairs, out, chosen, MediaPipeLandmarker(max_faces=1), shard=mine)
+    landmarker = MediaPipeLandmarker(max_faces=1)
+    task = partial(retouch_pairs, pairs, out, chosen, landmarker)
+    records = _run(task, shard, ray_workers)
     changed = sum(bool(record.facts["retouch"]) for record in records)
     say(f"{len(records)} pairs in {out}, {changed} of them retouched.")
     return 0
+
+
+def select(
+    pairs: Positional[Path],
+    /,
+    out: Annotated[Path, arg(aliases=["-o"])],
+    rules: Path | None = None,
+    reach: float = 2.5,
+    distance: Literal["lite0", "none"] = "lite0",
+    discriminator: Path | None = None,
+    veto: Path | None = None,
+    keep: Path | None = None,
+    shard: str | None = None,
+    ray_workers: int = 0,
+) -> int:
+    """Choose the good pairs of a set: they become a set of their own, with their scores.
+
+    Look at OUT/sheet.png. To decide otherwise, move previews between OUT/review/kept and
+    OUT/review/rejected, or list names in files, and run the command again.
+
+    Args:
+        pairs: Folder of the pair set; it stays as it is.
+        out: Folder of the selection; a killed run goes on there.
+        rules: JSON file like OUT/rules.json; default: learnt from the set's own scores.
+        reach: Of learnt rules; larger ones reject less.
+        distance: Features that compare photo and styled picture.
+        discriminator: The teacher's, to score artefacts: a .safetensors file.
+        veto: Text file with names of pairs to reject, one a line.
+        keep: Text file with names of pairs to keep.
+        shard: i/N measures every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
+            SLURM.
+        ray_workers: Measure with this many Ray workers instead.
+    """
+    from snowai.analysis import selection_sheet
+    from snowai.faces import MediaPipeLandmarker
+    from snowai.image import write_image
+    from snowai.losses import PerceptualLoss, lite0_features
+    from snowai.pairs import PairScorer, SelectRules, select_pairs
+    from snowai.styles import load_discriminator
+
+    scorer = PairScorer(
+        MediaPipeLandmarker(max_faces=1),
+        # Deep enough to know another person, not so deep that styles look alike.
+        distance=PerceptualLoss(lite0_features((2, 3))) if distance == "lite0" else None,
+        discriminator=discriminator and load_discriminator(discriminator, discriminator),
+    )
+    task = partial(
+        select_pairs,
+        pairs,
+        out,
+        scorer,
+        rules=None if rules is None else SelectRules.from_json(rules.read_text()),
+        reach=reach,
+        hand=dict.fromkeys(_names(veto), "rejected") | dict.fromkeys(_names(keep), "kept"),
+    )
+    selection = _run(task, shard, ray_workers)
+    if selection is None:
+        say(f"This shard of {pairs} is measured; the last one to end chooses.")
+        return 0
+    write_image(out / "sheet.png", selection_sheet(out))
+    say(f"{len(selection.kept)} pairs kept in {out}, {len(selection.rejected)} rejected.")
+    reasons = (reason for record in selection.rejected for reason in record.facts["reasons"])
+    for reason, count in Counter(r.split(":")[0] for r in reasons).most_common():
+        say(f"{count:>6}  {reason}")
+    return 0
+
+
+def _names(path: Path | None) -> list[str]:
+    """Return a text file's lines; names of pairs, with or without suffixes."""
+    lines = [] if path is None else path.read_text().split("\n")
+    return [Path(line.strip()).stem for line in lines if line.strip()]
+
+
+def _run(task: "ShardedTask[T]", shard: str | None, ray_workers: int) -> "T":
+    """Run a job here, or its shard, or on Ray."""
+    from snowai.pairs import run_with_ray, shard_from_environment
+
+    if ray_workers:
+        return run_with_ray(task, workers=ray_workers)
+    return task(shard=shard_from_environment() if shard is None else _parse_shard(shard))
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

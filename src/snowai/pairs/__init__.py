@@ -40,7 +40,7 @@ from snowai.pairs.presets import (
     toon,
     watercolour,
 )
-from snowai.pairs.ray_data import render_with_ray
+from snowai.pairs.ray_data import ShardedTask, run_with_ray
 from snowai.pairs.render import (
     Edit,
     PairRenderer,
@@ -57,12 +57,15 @@ from snowai.pairs.retouch import (
     retouch_pair,
     retouch_pairs,
 )
+from snowai.pairs.scores import SCORES, PairScorer, Score, difference_hash, hash_distance
 from snowai.pairs.segment import adaptive_colours, selective_search, superpixels
+from snowai.pairs.select import Selection, SelectRules, select_pairs
 
 __all__ = [
     "GEOMETRY",
     "LIGHT",
     "OCCLUDERS",
+    "SCORES",
     "STYLES",
     "ComicStyle",
     "Cover",
@@ -73,10 +76,15 @@ __all__ = [
     "PairDataset",
     "PairRecord",
     "PairRenderer",
+    "PairScorer",
     "PosterStyle",
     "RenderPlan",
     "Retouch",
     "RetouchRecipe",
+    "Score",
+    "SelectRules",
+    "Selection",
+    "ShardedTask",
     "ToonStyle",
     "WatercolourStyle",
     "adaptive_colours",
@@ -84,11 +92,13 @@ __all__ = [
     "comic",
     "cover",
     "cutout",
+    "difference_hash",
     "draw_pairs",
     "draw_style",
     "flatten_colours",
     "glasses",
     "halftone",
+    "hash_distance",
     "hatching",
     "ink_lines",
     "ink_shadows",
@@ -103,10 +113,11 @@ __all__ = [
     "quantise_tones",
     "read_pairs",
     "render_pairs",
-    "render_with_ray",
     "rerender_pair",
     "retouch_pair",
     "retouch_pairs",
+    "run_with_ray",
+    "select_pairs",
     "selective_search",
     "shard_from_environment",
     "split_of",

@@ -10,7 +10,15 @@ from typing import Any
 from snowai._files import write_text
 from snowai.image import IMAGE_SUFFIXES, image_size
 
-__all__ = ["SPLITS", "PairRecord", "check_pairs", "read_pairs", "split_of", "write_pairs"]
+__all__ = [
+    "SPLITS",
+    "PairRecord",
+    "check_pairs",
+    "manifest_lines",
+    "read_pairs",
+    "split_of",
+    "write_pairs",
+]
 
 MANIFEST = "metadata.jsonl"
 SPLITS = ("train", "val", "test")
@@ -71,13 +79,16 @@ def read_pairs(root: str | Path) -> list[PairRecord]:
 
 def write_pairs(root: str | Path, records: Sequence[PairRecord]) -> None:
     """Write the manifest, atomically."""
-    lines = [
-        json.dumps(
-            {"photo_file_name": r.photo, "styled_file_name": r.styled, "split": r.split, **r.facts}
-        )
+    write_text(Path(root) / MANIFEST, manifest_lines(records))
+
+
+def manifest_lines(records: Iterable[PairRecord]) -> str:
+    """Return records as the manifest's text, a line of JSON each."""
+    rows = (
+        {"photo_file_name": r.photo, "styled_file_name": r.styled, "split": r.split, **r.facts}
         for r in records
-    ]
-    write_text(Path(root) / MANIFEST, "\n".join(lines) + "\n")
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def check_pairs(root: str | Path, records: Iterable[PairRecord]) -> None:

@@ -1,61 +1,57 @@
-"""Render a pair set on many machines with Ray Data; one function, called elsewhere."""
+"""Do a long job on many machines with Ray Data: the same functions, shard by shard, elsewhere."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from snowai.pairs.manifest import PairRecord
-from snowai.pairs.render import PairRenderer, RenderPlan, keep_plan, render_pairs, write_pair
+__all__ = ["ShardedTask", "run_with_ray"]
 
-__all__ = ["render_with_ray"]
+_SHARDS = 8  # For each worker: small ones keep all busy to the end.
 
-
-class _Worker:
-    """Loads the generators once and renders the indices that it is handed."""
-
-    def __init__(self, plan: dict[str, Any], root: str, device: str) -> None:
-        self.renderer = PairRenderer(RenderPlan.from_dict(plan), device=device)
-        self.root = Path(root)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        for index in batch["id"]:
-            write_pair(self.renderer, self.root, int(index))
-        return batch
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
-def render_with_ray(
-    plan: RenderPlan, root: str | Path, *, workers: int = 2, device: str = "cpu", gpus: float = 0.0
-) -> list[PairRecord]:
-    """Render a plan with Ray workers; the files are those that the serial command writes.
+class ShardedTask(Protocol[T_co]):
+    """Anything that does its share of a job and can be sent to another process."""
+
+    def __call__(self, *, shard: tuple[int, int]) -> T_co:
+        """Do every N-th part from the i-th on; what is done already is left alone."""
+        ...
+
+
+def run_with_ray(task: ShardedTask[T], *, workers: int = 2, gpus: float = 0.0) -> T:
+    """Run a sharded job on Ray workers; the files are those that one process writes.
 
     Args:
-        plan: What to render; its checkpoints must be readable by every worker.
-        root: Folder of the pair set, on storage that all workers share.
-        workers: Processes, each with its own generators.
-        device: Where each worker's generators run.
-        gpus: GPUs for each worker.
+        task: :func:`render_pairs`, :func:`retouch_pairs` or :func:`select_pairs` with everything
+            but ``shard`` given by :func:`functools.partial`; its folders must be ones that all
+            workers share.
+        workers: Shards at work at one time.
+        gpus: GPUs for each.
 
     Returns:
-        The records of the whole set.
+        What the task returns when all is done.
 
     Raises:
         ImportError: Ray is missing.
+        ValueError: Whatever the task refuses, before any worker starts.
+
+    Example::
+
+        run_with_ray(functools.partial(render_pairs, plan, "pairs"), workers=8)
     """
     try:
         import ray.data
     except ImportError as error:
-        raise ImportError("Rendering with Ray needs: pip install 'snowai[ray]'.") from error
-    root = Path(root).resolve()
-    PairRenderer(plan, device="cpu")  # Refuse a wrong plan here, not in ten workers.
-    keep_plan(plan, root)  # Before they write among another plan's pairs.
+        raise ImportError("Working with Ray needs: pip install 'snowai[ray]'.") from error
+    count = _SHARDS * workers
+    task(shard=(0, count))  # Here: wrong arguments end the run in one sentence.
+
+    def run(row: dict[str, Any]) -> dict[str, Any]:
+        task(shard=(int(row["shard"]), count))
+        return row
+
     # Items in memory need no reading task, which would wait for a processor that workers hold.
-    items = [{"id": index} for index in range(plan.count)]
-    rows = ray.data.from_items(items, override_num_blocks=min(4 * workers, plan.count))
-    done = rows.map_batches(
-        _Worker,
-        fn_constructor_args=(plan.to_dict(), str(root), device),
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        batch_size=8,
-        num_gpus=gpus or None,
-    )
-    done.materialize()
-    return render_pairs(plan, root, device="cpu")  # All files are there: this writes the manifest.
+    items = [{"shard": number} for number in range(1, count)]
+    rows = ray.data.from_items(items, override_num_blocks=count - 1)
+    rows.map(run, concurrency=workers, num_gpus=gpus or None).materialize()
+    return task(shard=(0, 1))  # All is there: this writes the manifest.

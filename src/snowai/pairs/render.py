@@ -245,17 +245,17 @@ def render_pairs(
     number, count = shard
     check_shard(shard)
     renderer = PairRenderer(plan, device=device)
-    keep_plan(plan, root)
+    _keep_plan(plan, root)
     records = [_record(renderer, index) for index in range(plan.count)]
     mine = range(number, plan.count, count)
     for index in tqdm(mine, desc="rendering", unit="pair"):
-        write_pair(renderer, root, index)
+        _write_pair(renderer, root, index)
     if all((root / r.photo).is_file() and (root / r.styled).is_file() for r in records):
         write_pairs(root, records)
     return records
 
 
-def write_pair(renderer: PairRenderer, root: Path, index: int) -> None:
+def _write_pair(renderer: PairRenderer, root: Path, index: int) -> None:
     """Render and write one pair, unless both files are there."""
     paths = [root / file for file in _files(renderer.plan, index)]
     if all(path.is_file() for path in paths):
@@ -333,7 +333,7 @@ def _record(renderer: PairRenderer, index: int) -> PairRecord:
     return PairRecord(photo, styled, split_of(Path(photo).stem), renderer.facts(index))
 
 
-def keep_plan(plan: RenderPlan, root: Path) -> None:
+def _keep_plan(plan: RenderPlan, root: Path) -> None:
     """Write render.json, or refuse a folder that holds pairs of another plan."""
     hashes = {kind: sha256_of(find_checkpoint(getattr(plan, kind))) for kind in ("base", "styled")}
     values = plan.to_dict() | {"sha256": hashes}
