@@ -4,8 +4,8 @@
 
 Trains se_unet_base twice on the train split of pairs_cute, once as it is and once retouched by
 RECIPE: the same photos, steps, seeds and losses. Both are tried on the test photos as they are,
-with closed eyes, with broad smiles and with glasses, which neither has seen. The target is the
-teacher's picture with the same edit by its own landmarks.
+with closed eyes, with broad smiles and with glasses; no photo of the test was trained on. The target
+is the teacher's picture with the same edit by its own landmarks.
 The data is for measuring only: neither it, nor weights, nor the sheet enter the repository.
 """
 
@@ -179,7 +179,7 @@ def table(found: Mapping[str, Mapping[str, Measures]], arguments: Arguments) -> 
     lines = [
         f"se_unet_base at 256, {arguments.steps} steps of {arguments.batch_size} pairs, seeds "
         f"{seeds}, on the train split of pairs_cute as it is (plain) or retouched by the recipe in "
-        "benchmarks/diversity.py; test photos with edits that neither saw. Openness error: mean "
+        "benchmarks/diversity.py; edits of test photos that neither saw. Openness error: mean "
         "difference of the lids' distance from the target's, in eye widths (0.25 is a whole eye). "
         "LPIPS-squeeze to the target as a ratio to the photo's own. In brackets: the 95 % interval "
         "of the difference, retouched less plain, over the photos.",

@@ -246,6 +246,18 @@ def test_every_epoch_sees_every_pair_once_and_processes_share_them():
     assert next(later) == seen[10:12]
 
 
+def test_weighted_pairs_are_drawn_as_often_as_they_weigh():
+    weights = torch.tensor([0.0, 1.0, 3.0])
+    order = BatchOrder(3, 30, seed=3, weights=weights)
+    batches = iter(order)
+    drawn = [index for _ in range(100) for index in next(batches)]
+    counts = torch.tensor(drawn).bincount(minlength=3)
+    assert counts[0] == 0
+    assert counts[2] / counts[1] == pytest.approx(3, rel=0.15)
+    later = iter(BatchOrder(3, 30, seed=3, start=2, weights=weights))
+    assert next(later) == drawn[60:90]
+
+
 def test_averages_start_short_and_copy_integers():
     network, ema = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
     with torch.no_grad():

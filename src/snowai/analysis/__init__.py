@@ -10,6 +10,7 @@ from snowai.analysis.generators import (
     pairs_sheet,
     samples_sheet,
 )
+from snowai.analysis.plots import histograms
 from snowai.analysis.sheets import gallery, selection_sheet, sheet, show
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "frechet_distance",
     "gallery",
     "generate",
+    "histograms",
     "paired_distances",
     "pairs_sheet",
     "samples_sheet",

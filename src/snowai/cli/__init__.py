@@ -47,6 +47,7 @@ def _app() -> tyro.extras.SubcommandApp:
                 pairs.rerender,
                 pairs.retouch,
                 pairs.select,
+                pairs.balance,
             ],
         ),
         (

@@ -1,4 +1,4 @@
-"""snowai pairs: check, draw, render, rerender, retouch, select."""
+"""snowai pairs: check, draw, render, rerender, retouch, select, balance."""
 
 from collections import Counter
 from functools import partial
@@ -13,7 +13,7 @@ from snowai.cli.words import Photos, choose_recipe, expand, say
 if TYPE_CHECKING:
     from snowai.pairs import ShardedTask
 
-__all__ = ["check", "draw", "render", "rerender", "retouch", "select"]
+__all__ = ["balance", "check", "draw", "render", "rerender", "retouch", "select"]
 
 T = TypeVar("T")
 
@@ -292,6 +292,44 @@ def select(
     reasons = (reason for record in selection.rejected for reason in record.facts["reasons"])
     for reason, count in Counter(r.split(":")[0] for r in reasons).most_common():
         say(f"{count:>6}  {reason}")
+    return 0
+
+
+def balance(
+    pairs: Positional[Path],
+    /,
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    weights: bool = False,
+    limit: float = 5.0,
+) -> int:
+    """Say what a pair set shows how often, and what it lacks.
+
+    Args:
+        pairs: Folder of the pair set.
+        out: Folder for balance.json and balance.png; default PAIRS.
+        weights: Write weights into the set's manifest: training then sees rare pairs more often.
+        limit: Largest weight, and one over the least.
+    """
+    from snowai._files import write_text
+    from snowai.analysis import histograms
+    from snowai.faces import MediaPipeLandmarker
+    from snowai.image import write_image
+    from snowai.pairs import ATTRIBUTES, SKIN_CAVEAT, balance_pairs, write_weights
+
+    report = balance_pairs(pairs, MediaPipeLandmarker(max_faces=1))
+    folder = out or pairs
+    write_text(folder / "balance.json", report.to_json() + "\n")
+    columns = {ATTRIBUTES[name].title: values for name, values in report.values.items()}
+    edges = {attribute.title: attribute.edges for attribute in ATTRIBUTES.values()}
+    write_image(folder / "balance.png", histograms(columns, edges=edges))
+    for name in report.values:
+        counts = ", ".join(f"{count} {group}" for group, count in report.groups(name).items())
+        say(f"{name:<12}{counts}")
+    say("\n".join(["", *(report.gaps() or ["Nothing is missing."]), "", SKIN_CAVEAT]))
+    if weights:
+        drawn = report.weights(limit=limit)
+        write_weights(pairs, drawn)
+        say(f"Weights from {drawn.min():.2f} to {drawn.max():.2f} are in the manifest.")
     return 0
 
 

@@ -11,6 +11,7 @@ from snowai.faces.landmarkers import (
 from snowai.faces.landmarks import Landmarker, Landmarks, flip_points, transform_points
 from snowai.faces.light import LIGHTS, brighten_eyes, iris_light, relight, tint_cheeks, tint_lips
 from snowai.faces.masks import eye_mask, face_mask, polygon_mask
+from snowai.faces.pose import head_pose
 from snowai.faces.reshape import enlarge_eyes, open_mouth, slim_face, smile, widen_eyes
 from snowai.faces.warp import FaceEdit
 
@@ -32,6 +33,7 @@ __all__ = [
     "feather_mask",
     "find_mediapipe_model",
     "flip_points",
+    "head_pose",
     "iris_light",
     "open_mouth",
     "paste_back",

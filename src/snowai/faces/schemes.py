@@ -24,9 +24,11 @@ REGIONS = (
     "inner_mouth",
     "face_oval",
     "jaw",
+    "rigid",
 )
 """Region names; closed contours are in drawing order, irises begin with their centre, lids
-run from the outer to the inner corner."""
+run from the outer to the inner corner. "rigid" are the points that expressions hardly move: the
+eyes' corners from the person's right to the left, then the nose's bridge, tip and base."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ _IBUG68 = Scheme(
         "right_lower_lid": (36, 41, 40, 39),
         "mouth": tuple(range(48, 60)),
         "inner_mouth": tuple(range(60, 68)),
+        "rigid": (36, 39, 42, 45, 27, 30, 33),
     },
     mirror=_mirror(
         68,
@@ -140,6 +143,7 @@ _MEDIAPIPE478 = Scheme(
             "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 "
             "152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
         ),
+        "rigid": _indices("33 133 362 263 168 4 2"),
         "jaw": _indices("234 93 132 58 172 136 150 176 152 400 379 365 397 288 361 323 454"),
     },
     mirror=_mirror(478, _MEDIAPIPE_PAIRS),

@@ -1,6 +1,15 @@
 """Pairs: the data that filters are trained on."""
 
 from snowai.pairs.augment import PairAugment
+from snowai.pairs.balance import (
+    ATTRIBUTES,
+    SKIN_CAVEAT,
+    Attribute,
+    BalanceReport,
+    balance_pairs,
+    measure_face,
+    write_weights,
+)
 from snowai.pairs.colour import keep_background, match_colours
 from snowai.pairs.dataset import Pair, PairDataset
 from snowai.pairs.draw import draw_pairs
@@ -62,11 +71,15 @@ from snowai.pairs.segment import adaptive_colours, selective_search, superpixels
 from snowai.pairs.select import Selection, SelectRules, select_pairs
 
 __all__ = [
+    "ATTRIBUTES",
     "GEOMETRY",
     "LIGHT",
     "OCCLUDERS",
     "SCORES",
+    "SKIN_CAVEAT",
     "STYLES",
+    "Attribute",
+    "BalanceReport",
     "ComicStyle",
     "Cover",
     "DrawnStyle",
@@ -88,6 +101,7 @@ __all__ = [
     "ToonStyle",
     "WatercolourStyle",
     "adaptive_colours",
+    "balance_pairs",
     "check_pairs",
     "comic",
     "cover",
@@ -105,6 +119,7 @@ __all__ = [
     "keep_background",
     "map_palette",
     "match_colours",
+    "measure_face",
     "medical_mask",
     "microphone",
     "paper_texture",
@@ -127,4 +142,5 @@ __all__ = [
     "watercolour",
     "wet_edges",
     "write_pairs",
+    "write_weights",
 ]

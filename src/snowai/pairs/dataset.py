@@ -88,6 +88,14 @@ class PairDataset(Dataset[Pair]):
         mask = eye_mask(points, (self.size, self.size), scheme=self.scheme)
         return Pair(self._read(record.photo), self._read(record.styled), mask[0], points[0])
 
+    @property
+    def weights(self) -> Tensor | None:
+        """How often training draws each pair, (N,), when the manifest says so."""
+        given = [record.facts.get("weight") for record in self.records]
+        if all(weight is None for weight in given):
+            return None
+        return torch.tensor([1.0 if weight is None else float(weight) for weight in given])
+
     def find_landmarks(self, landmarker: Landmarker, *, progress: bool = True) -> int:
         """Find the faces that the cache lacks, keep them beside the set, and return how many fail.
 

@@ -22,6 +22,7 @@ class BatchOrder:
         start: First step.
         rank: This process.
         world: Processes in all.
+        weights: (count,), how often each pair is drawn; without them each once an epoch.
 
     Example:
         >>> order = BatchOrder(count=4, batch_size=2, seed=0)
@@ -36,6 +37,7 @@ class BatchOrder:
     start: int = 0
     rank: int = 0
     world: int = 1
+    weights: torch.Tensor | None = None
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield lists of indices from step ``start`` on."""
@@ -53,7 +55,9 @@ class BatchOrder:
 
     def _shuffle(self, epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(self.count, generator=generator)
+        if self.weights is None:
+            return torch.randperm(self.count, generator=generator)
+        return torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
 
 
 def make_loader(pairs: Dataset[Pair], order: BatchOrder, *, workers: int) -> "DataLoader[Pair]":

@@ -256,6 +256,7 @@ class _Run:
             start=start,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
+            weights=getattr(self.pairs, "weights", None),
         )
         for batch in make_loader(self.pairs, order, workers=self.config.workers):
             parts = [part.to(self.device, non_blocking=True) for part in batch]
