@@ -4,8 +4,8 @@
 
 Trains se_unet_base twice on the train split of pairs_cute, once as it is and once retouched by
 RECIPE: the same photos, steps, seeds and losses. Both are tried on the test photos as they are,
-with closed eyes, with broad smiles and with glasses; no photo of the test was trained on. The target
-is the teacher's picture with the same edit by its own landmarks.
+with closed eyes, with broad smiles and with glasses; none of them was trained on. The target is the
+teacher's picture with the same edit by its own landmarks.
 The data is for measuring only: neither it, nor weights, nor the sheet enter the repository.
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from snowai.cli import filters, pairs, styles
+from snowai.cli import filters, pairs, sets, styles
 from snowai.cli.words import say
 
 __all__ = ["main"]
@@ -46,8 +46,9 @@ def _app() -> tyro.extras.SubcommandApp:
                 pairs.render,
                 pairs.rerender,
                 pairs.retouch,
-                pairs.select,
-                pairs.balance,
+                sets.select,
+                sets.balance,
+                sets.export,
             ],
         ),
         (
@@ -65,6 +66,7 @@ def _app() -> tyro.extras.SubcommandApp:
     for room, functions in commands:
         for function in functions:
             room.command(function)
+    pairs_app.command(name="import")(sets.import_set)
     style_app.command(name="grow")(styles.grow_latents)
     app.command(pairs_app, name="pairs")
     app.command(style_app, name="style")

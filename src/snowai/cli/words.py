@@ -3,16 +3,19 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from torch import nn
 from tqdm.auto import tqdm
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
+    from snowai.pairs import ShardedTask
     from snowai.styles import BlendRecipe
 
-__all__ = ["Photos", "choose_recipe", "expand", "make_perceptual", "say"]
+__all__ = ["Photos", "choose_recipe", "expand", "make_perceptual", "run_sharded", "say"]
+
+T = TypeVar("T")
 
 Photos: TypeAlias = Positional[tuple[Path, ...]]
 
@@ -55,3 +58,19 @@ def make_perceptual(name: str, weights: Path | None) -> nn.Module:
     if name == "lite0":
         return PerceptualLoss(lite0_features())
     return LPIPSLoss(name.removeprefix("lpips-"), backbone_weights=weights)
+
+
+def run_sharded(task: "ShardedTask[T]", shard: str | None, ray_workers: int) -> "T":
+    """Run a job here, or the share of it that was asked for, or on Ray."""
+    from snowai.pairs import run_with_ray, shard_from_environment
+
+    if ray_workers:
+        return run_with_ray(task, workers=ray_workers)
+    return task(shard=shard_from_environment() if shard is None else _parse_shard(shard))
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise ValueError(f"shard must be i/N with i from 0 to N - 1, e.g. 0/4; got {text!r}.")
+    return int(number), int(count)

@@ -69,6 +69,7 @@ from snowai.pairs.retouch import (
 from snowai.pairs.scores import SCORES, PairScorer, Score, difference_hash, hash_distance
 from snowai.pairs.segment import adaptive_colours, selective_search, superpixels
 from snowai.pairs.select import Selection, SelectRules, select_pairs
+from snowai.pairs.shards import export_shards, import_shards
 
 __all__ = [
     "ATTRIBUTES",
@@ -109,11 +110,13 @@ __all__ = [
     "difference_hash",
     "draw_pairs",
     "draw_style",
+    "export_shards",
     "flatten_colours",
     "glasses",
     "halftone",
     "hash_distance",
     "hatching",
+    "import_shards",
     "ink_lines",
     "ink_shadows",
     "keep_background",

@@ -15,6 +15,7 @@ __all__ = [
     "PairRecord",
     "check_pairs",
     "manifest_lines",
+    "manifest_row",
     "read_pairs",
     "split_of",
     "write_pairs",
@@ -84,11 +85,13 @@ def write_pairs(root: str | Path, records: Sequence[PairRecord]) -> None:
 
 def manifest_lines(records: Iterable[PairRecord]) -> str:
     """Return records as the manifest's text, a line of JSON each."""
-    rows = (
-        {"photo_file_name": r.photo, "styled_file_name": r.styled, "split": r.split, **r.facts}
-        for r in records
-    )
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    return "".join(json.dumps(manifest_row(record)) + "\n" for record in records)
+
+
+def manifest_row(record: PairRecord) -> dict[str, Any]:
+    """Return a record as the manifest's columns."""
+    names = {"photo_file_name": record.photo, "styled_file_name": record.styled}
+    return {**names, "split": record.split, **record.facts}
 
 
 def check_pairs(root: str | Path, records: Iterable[PairRecord]) -> None:
