@@ -116,6 +116,21 @@ def test_drawn_sets_are_the_same_in_any_order_and_after_a_kill(tmp_path, photo, 
         assert path.read_bytes() == (second / path.relative_to(first)).read_bytes(), path
 
 
+def test_shards_draw_what_one_process_draws(tmp_path, photo, landmarker):
+    write_image(tmp_path / "photos" / "b.png", read_image(photo).flip(-1))
+    photos = [photo, tmp_path / "photos" / "b.png"]
+    draw_pairs(photos, tmp_path / "whole", landmarker, size=64, views=2)
+    for shard in (1, 0):
+        draw_pairs(photos, tmp_path / "parts", landmarker, size=64, views=2, shard=(shard, 2))
+        assert (tmp_path / "parts" / "metadata.jsonl").is_file() == (shard == 0)
+    for path in sorted((tmp_path / "whole").rglob("*.*")):
+        relative = path.relative_to(tmp_path / "whole")
+        assert path.read_bytes() == (tmp_path / "parts" / relative).read_bytes(), path
+    # A photo that was drawn is not even opened again.
+    photo.unlink()
+    assert len(draw_pairs(photos, tmp_path / "whole", landmarker, size=64, views=2)) == 4
+
+
 def test_views_differ_and_the_manifest_says_how_they_were_made(tmp_path, photo, landmarker):
     draw_pairs([photo], tmp_path / "a", landmarker, size=64, views=3)
     images = [read_image(path) for path in sorted((tmp_path / "a" / "photo").iterdir())]

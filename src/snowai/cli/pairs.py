@@ -35,6 +35,8 @@ def draw(
     size: int = 256,
     views: int = 1,
     seed: int = 0,
+    shard: str | None = None,
+    ray_workers: int = 0,
 ) -> int:
     """Make a pair set from photos, drawn by code.
 
@@ -45,11 +47,15 @@ def draw(
         size: Side of the crops, in pixels.
         views: Pairs for each face: the first upright, the others turned and shifted.
         seed: Of the views.
+        shard: i/N draws every N-th photo from the i-th on; default from RANK and WORLD_SIZE, or
+            SLURM.
+        ray_workers: Draw with this many Ray workers instead.
     """
     from snowai.faces import MediaPipeLandmarker
     from snowai.pairs import STYLES, draw_pairs
 
-    records = draw_pairs(
+    task = partial(
+        draw_pairs,
         expand(photos),
         out,
         MediaPipeLandmarker(),
@@ -58,6 +64,7 @@ def draw(
         views=views,
         seed=seed,
     )
+    records = run_sharded(task, shard, ray_workers)
     say(f"{len(records)} pairs in {out}.")
     return 0
 

@@ -1,14 +1,18 @@
 """Make a pair set from photos and a style drawn by code."""
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from snowai._checks import check_shard
+from snowai._files import write_text
 from snowai.faces import Landmarker, align, alignment_matrix
 from snowai.faces.landmarks import transform_points
 from snowai.image import read_image, write_image
@@ -27,12 +31,13 @@ def draw_pairs(
     size: int = 256,
     views: int = 1,
     seed: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> list[PairRecord]:
     """Cut the faces out of photos, draw each in a style, and write the pair set.
 
     View 0 is the aligned face; further views are turned, scaled and shifted at random, each with
     its own drawing. Every view depends on the seed and its own name only, so a killed run goes on
-    where it stopped, with the same pictures.
+    where it stopped, and shards give the same pictures.
 
     Args:
         photos: Image files; each face in each becomes pairs.
@@ -42,45 +47,75 @@ def draw_pairs(
         size: Side of the crops, in pixels.
         views: Pairs for each face.
         seed: Of the random views.
+        shard: (i, N): this process draws every N-th photo, from the i-th on.
 
     Returns:
-        The manifest's records. Photos without a face give none.
+        The records of all photos that are drawn. Photos without a face give none.
 
     Raises:
         ValueError: No photo has a face, or two photos have one name.
         BadImage: A file is no image (named).
     """
-    root, style = Path(root), style or ToonStyle()
-    (stem, count), *_ = Counter(Path(photo).stem for photo in photos).most_common(1) or [("", 0)]
+    check_shard(shard)
+    root, style, paths = Path(root), style or ToonStyle(), [Path(photo) for photo in photos]
+    (stem, count), *_ = Counter(path.stem for path in paths).most_common(1) or [("", 0)]
     if count > 1:
         raise ValueError(f"{count} photos are named {stem}, so their pairs would mix; rename them.")
     drawn = {"preset": style_name(style), **dataclasses.asdict(style)}
-    records: list[PairRecord] = []
-    for path in tqdm([Path(photo) for photo in photos], desc="drawing", unit="photo"):
-        image = read_image(path)
-        for number, face in enumerate(landmarker.detect(image)):
-            matrix = alignment_matrix(face, size)
-            for view in range(views):
-                name = f"{path.stem}-{number}-{view:03d}"
-                record = PairRecord(
-                    f"photo/{name}.png",
-                    f"styled/{name}.png",
-                    split_of(path.stem),
-                    {"source": path.name, "seed": seed, "style": drawn},
-                )
-                records.append(record)
-                if (root / record.photo).is_file() and (root / record.styled).is_file():
-                    continue
-                moved = _view(matrix, size, view, seed)
-                crop = align(image[None], moved[None], size)
-                points = transform_points(face.points[None], moved[None])
-                write_image(root / record.photo, crop[0])
-                styled = draw_style(crop, points, style, scheme=face.scheme)
-                write_image(root / record.styled, styled[0])
+    how = {"style": drawn, "size": size, "views": views, "seed": seed}
+    for path in tqdm(paths[shard[0] :: shard[1]], desc="drawing", unit="photo"):
+        if _names(root, path, how) is None:
+            names = _draw(path, root, landmarker, style, how)
+            write_text(_facts(root, path), json.dumps({"how": how, "names": names}))
+    done = {path: _names(root, path, how) for path in paths}
+    records = [_record(name, path, how) for path, names in done.items() for name in names or []]
+    if None in done.values():
+        return records  # Other shards are still at work.
     if not records:
-        raise ValueError(f"None of the {len(photos)} photos shows a face that could be found.")
+        raise ValueError(f"None of the {len(paths)} photos shows a face that could be found.")
     write_pairs(root, records)
     return records
+
+
+def _draw(
+    path: Path, root: Path, landmarker: Landmarker, style: DrawnStyle, how: dict[str, Any]
+) -> list[str]:
+    """Draw one photo's views, those that are not there yet, and return all their names."""
+    image, names, size = read_image(path), [], how["size"]
+    for number, face in enumerate(landmarker.detect(image)):
+        matrix = alignment_matrix(face, size)
+        for view in range(how["views"]):
+            record = _record(f"{path.stem}-{number}-{view:03d}", path, how)
+            names.append(record.name)
+            if (root / record.photo).is_file() and (root / record.styled).is_file():
+                continue
+            moved = _view(matrix, size, view, how["seed"])
+            crop = align(image[None], moved[None], size)
+            points = transform_points(face.points[None], moved[None])
+            write_image(root / record.photo, crop[0])
+            styled = draw_style(crop, points, style, scheme=face.scheme)
+            write_image(root / record.styled, styled[0])
+    return names
+
+
+def _record(name: str, path: Path, how: dict[str, Any]) -> PairRecord:
+    facts = {"source": path.name, "seed": how["seed"], "style": how["style"]}
+    return PairRecord(f"photo/{name}.png", f"styled/{name}.png", split_of(path.stem), facts)
+
+
+def _facts(root: Path, path: Path) -> Path:
+    return root / "facts" / f"{path.stem}.json"
+
+
+def _names(root: Path, path: Path, how: dict[str, Any]) -> list[str] | None:
+    """Return the names of a photo's pairs, or None where it has not been drawn like this."""
+    if not _facts(root, path).is_file():
+        return None
+    facts = json.loads(_facts(root, path).read_text())
+    # JSON knows lists only: compare what it makes of both.
+    same = facts["how"] == json.loads(json.dumps(how))
+    names: list[str] = facts["names"]
+    return names if same else None
 
 
 def _view(matrix: Tensor, size: int, view: int, seed: int) -> Tensor:
