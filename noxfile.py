@@ -52,11 +52,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Go from two generators to a filter on a photo; look at demo/."""
+    """Go from two generators to a filter on a photo; look at demo/. Also: -- --workshop."""
     _install(session, "demo")
     quick = ["--seconds", "20", "--pairs", "24"] if "--quick" in session.posargs else []
-    photos = [argument for argument in session.posargs if argument != "--quick"]
-    session.run("snowai", "demo", *photos, *quick)
+    others = [argument for argument in session.posargs if argument != "--quick"]
+    session.run("snowai", "demo", *others, *quick)
 
 
 @nox.session

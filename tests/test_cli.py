@@ -143,7 +143,42 @@ def test_demo_makes_its_picture(tmp_path, capsys, photos):
     assert not [path for path in out.iterdir() if path.is_dir()]
 
 
+def test_the_workshop_draws_its_sheets(tmp_path, capsys, photos):
+    out = tmp_path / "demo"
+    arguments = ["demo", str(photos / "a.jpg"), "-o", str(out), "--workshop", "--pairs", "12"]
+    assert main(arguments) == 0
+    sheets = [
+        "edits",
+        "light",
+        "iris_light",
+        "presets",
+        "occluders",
+        "selected",
+        "retouched",
+        "balance",
+    ]
+    for name in sheets:
+        picture = read_image(out / f"workshop_{name}.png")
+        assert picture.std() > 0.1, name
+    assert "workshop_edits.png" in capsys.readouterr().out
+    assert not [path for path in out.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("command", ["retouch", "select", "export"])
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, capsys, tiny_pairs, command):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    options = ["--smile", "1"] if command == "retouch" else []
+    assert main(["pairs", command, str(tiny_pairs), "-o", str(blocked / "out"), *options]) == 2
+    said = capsys.readouterr().err
+    assert "snowai pairs:" in said
+    assert "blocked" in said
+    assert blocked.read_text() == "a file where a folder should be"
+
+
 def test_demo_without_a_face_is_one_sentence(tmp_path, capsys):
     write_image(tmp_path / "grey.png", torch.full((3, 64, 64), 0.5))
-    assert main(["demo", str(tmp_path / "grey.png"), "-o", str(tmp_path / "demo")]) == 2
-    assert "No face was found in grey.png" in capsys.readouterr().err
+    for option in ([], ["--workshop"]):
+        arguments = ["demo", str(tmp_path / "grey.png"), "-o", str(tmp_path / "demo"), *option]
+        assert main(arguments) == 2
+        assert "No face was found in grey.png" in capsys.readouterr().err

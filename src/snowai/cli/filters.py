@@ -121,6 +121,7 @@ def demo(
     photos: Photos = (),
     /,
     out: Annotated[Path, arg(aliases=["-o"])] = Path("demo"),
+    workshop: bool = False,
     config: Annotated[DemoConfig, arg(name="")] = DemoConfig(),  # noqa: B008 - frozen.
 ) -> int:
     """Go from two generators to a filter on a photo, with a sheet of every stage.
@@ -128,11 +129,14 @@ def demo(
     Args:
         photos: Image files with a face; default the astronaut that scikit-image carries.
         out: Folder to write.
+        workshop: Show the pair workshop instead: every edit, light, preset and occluder, and a set
+            that is retouched, selected and balanced.
         config: Time, size and seed.
     """
-    from snowai.demo import run_demo
+    from snowai.demo import run_demo, run_workshop
 
-    for name, path in run_demo(expand(photos), out, config=config).items():
+    run = run_workshop if workshop else run_demo
+    for name, path in run(expand(photos), out, config=config).items():
         say(f"{name:<16}{path}")
     return 0
 

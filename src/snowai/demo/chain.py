@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from snowai.analysis import blend_sweep, pairs_sheet, samples_sheet, sheet
 from snowai.checkpoint import save
+from snowai.demo.photos import choose_photos
 from snowai.faces import MediaPipeLandmarker, align, paste_back
 from snowai.filters import FaceFilter
-from snowai.image import read_image, to_tensor, write_image
+from snowai.image import read_image, write_image
 from snowai.losses import PerceptualLoss, lite0_features
 from snowai.models import EyeMaskInput, create_model, stylegan2_resolutions
 from snowai.pairs import PairDataset, PairRecord, RenderPlan, render_pairs
@@ -72,7 +73,7 @@ def run_demo(
     """
     out, config = Path(out), config or DemoConfig()
     out.mkdir(parents=True, exist_ok=True)
-    paths = [Path(photo) for photo in photos] or [_astronaut(out)]
+    paths = choose_photos(photos, out)
     landmarker = MediaPipeLandmarker()
     shipped = FaceFilter.from_pretrained("toon")
     shipped.landmarker = landmarker
@@ -131,18 +132,6 @@ def _draw_pairs(records: Sequence[PairRecord], root: Path, out: Path) -> Path:
     shown = [(read_image(root / r.photo), read_image(root / r.styled)) for r in records[:24]]
     write_image(out / "pairs.png", pairs_sheet(shown))
     return out / "pairs.png"
-
-
-def _astronaut(out: Path) -> Path:
-    try:
-        from skimage.data import astronaut
-    except ImportError as error:
-        raise ImportError(
-            "The demo's photo comes with scikit-image: pip install 'snowai[analysis]', "
-            "or name a photo of your own."
-        ) from error
-    write_image(out / "photo.png", to_tensor(astronaut()))
-    return out / "photo.png"
 
 
 def _train(pairs: PairDataset, work: Path, config: DemoConfig) -> tuple[nn.Module, int]:
