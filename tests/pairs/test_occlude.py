@@ -11,6 +11,7 @@ from snowai.pairs import (
     RetouchRecipe,
     cover,
     cutout,
+    fringe,
     glasses,
     medical_mask,
     microphone,
@@ -75,6 +76,29 @@ def test_glasses_stand_before_both_eyes_and_leave_the_mouth(crop, scheme):
         mouth = polygon_mask(face.region("mouth")[None], (256, 256)) > 0
         assert layer.alpha[mouth].max() == 0
         assert (layer.alpha > 0.9).float().mean() > 0.002  # There is a frame.
+
+
+@pytest.mark.parametrize("scheme", ["mediapipe478", "ibug68"])
+def test_a_fringe_is_hair_over_the_forehead_and_leaves_the_eyes(crop, scheme):
+    image, face = crop
+    face = face if scheme == "mediapipe478" else face.to_ibug68()
+    points = face.points[None]
+    layer = fringe(image, points, scheme=scheme, seed=1)
+    dense = layer.alpha[0, 0] > 0.9
+    assert 0.02 < dense.float().mean() < 0.2
+    eyes = eye_mask(points, (256, 256), scheme=scheme) > 0.5
+    assert layer.alpha[eyes].max() < 0.05
+    hair = image[0, :, 20:40, 110:150].mean(dim=(1, 2))  # On top of the head.
+    assert (layer.colour[0][:, dense].mean(dim=1) - hair).abs().max() < 0.2
+
+
+def test_a_head_without_hair_gets_no_fringe(crop):
+    image, face = crop
+    skin = image[..., 150:160, 90:100].mean(dim=(2, 3), keepdim=True).expand_as(image)
+    layer = fringe(skin, face.points[None], scheme=face.scheme, seed=1)
+    assert layer.alpha.max() == 0
+    up = face.points - torch.tensor([0.0, 120.0])  # The head leaves the picture at the top.
+    assert fringe(image, up[None], scheme=face.scheme).alpha.isfinite().all()
 
 
 def test_turned_glasses_are_turned(crop):

@@ -173,6 +173,7 @@ def retouch(
     glasses: float = 0.0,
     medical_mask: float = 0.0,
     microphone: float = 0.0,
+    fringe: float = 0.0,
     iris_light: float = 0.0,
     seed: int = 0,
     shard: str | None = None,
@@ -195,6 +196,7 @@ def retouch(
         glasses: Share that wears glasses; one in five are sunglasses.
         medical_mask: Share that wears a mask.
         microphone: Share with a microphone before the chin.
+        fringe: Share whose own hair hangs over the forehead.
         iris_light: Share with a catch light in the styled eyes.
         seed: Of which pairs get what.
         shard: i/N does every N-th pair from the i-th on; default from RANK and WORLD_SIZE, or
@@ -214,6 +216,7 @@ def retouch(
             Retouch("wink", -1.0, 1.0, wink),
             Retouch("close_eyes", 0.9, 1.0, close_eyes),
             Retouch("iris_light", 0.5, 0.9, iris_light),
+            Retouch("fringe", share=fringe),
             Retouch("medical_mask", share=medical_mask),
             Retouch("glasses", share=glasses),
             Retouch("microphone", share=microphone),

@@ -54,6 +54,7 @@ _SET_RECIPE = (
     Retouch("wink", -1.0, 1.0, share=0.08),
     Retouch("close_eyes", 0.9, 1.0, share=0.12),
     Retouch("iris_light", 0.5, 0.9, share=0.5, options={"shape": "softbox"}),
+    Retouch("fringe", share=0.1),
     Retouch("glasses", share=0.15),
     Retouch("medical_mask", share=0.05),
 )

@@ -16,7 +16,7 @@ from snowai.faces.landmarks import region_points
 from snowai.faces.masks import face_contour, face_mask, polygon_mask
 from snowai.faces.schemes import scheme_named
 from snowai.faces.shapes import box, coverage, disc, segment
-from snowai.faces.warp import face_axes, known_faces, pixel_places
+from snowai.faces.warp import face_axes, known_faces, pixel_places, sample_at
 from snowai.image import find_images
 
 __all__ = [
@@ -24,11 +24,15 @@ __all__ = [
     "Cover",
     "cover",
     "cutout",
+    "fringe",
     "glasses",
     "medical_mask",
     "microphone",
     "visible_face",
 ]
+
+
+_ROOTS = 0.5  # A fringe is made of the hair this far above the face's outline, in eye distances.
 
 
 class Cover(NamedTuple):
@@ -208,6 +212,64 @@ def microphone(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> 
     return _layer(colour, coverage(torch.minimum(ball, grip)), face, image)
 
 
+def fringe(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> Cover:
+    """Let a face's own hair grow down over its forehead: what is above the hairline, mirrored.
+
+    Args:
+        image: :math:`(B, 3, H, W)` in [0, 1], for its hair; a head without any gets none.
+        points: Landmarks :math:`(B, N, 2)` in pixels.
+        scheme: Of the points.
+        seed: Of its length, sweep and strands.
+    """
+    face = _face(image, points, scheme)
+    draw = _numbers(seed, 6)
+    brows = torch.cat(
+        [region_points(face.points, f"{side}_brow", scheme=scheme) for side in ("left", "right")],
+        dim=1,
+    ).mean(dim=1)
+    offset = (face_contour(face.points, scheme=scheme) - brows[:, None]) / face.eyes[:, None]
+    half = (offset * face.across[:, None]).sum(dim=-1).abs().amax(dim=1, keepdim=True)
+    top = (offset * face.down[:, None]).sum(dim=-1).amin(dim=1, keepdim=True)
+    x, y = face.about(brows)
+    hairline = top * (1 - 0.45 * (x / half).square()).clamp_min(0.1)
+    below = y - hairline
+    ragged = sum(
+        torch.as_tensor(size) * torch.sin(rate * (x + sweep * below) + 6.28 * draw[place])
+        for size, rate, sweep, place in ((0.05, 7, 0.3, 0), (0.04, 23, 0.4, 1), (0.025, 61, 0.5, 2))
+    )
+    length = -hairline * (0.55 + 0.4 * draw[3]) + torch.as_tensor(ragged)
+    # Its tips are thin, its sides run out before the temples.
+    alpha = ((length - below) / 0.09).clamp(0, 1) * ((below + _ROOTS) / 0.16).clamp(0, 1)
+    alpha = alpha * ((half * 0.84 - x.abs()) / 0.12).clamp(0, 1)
+    lean = 0.5 * (draw[4] - 0.5)
+    source_y = hairline - _ROOTS - 0.2 * (below + 0.3)
+    source_x = x + lean * below
+    places = brows[:, None] + face.eyes[:, None] * (
+        source_x[..., None] * face.across[:, None] + source_y[..., None] * face.down[:, None]
+    )
+    hair = sample_at(image, places).flatten(2)
+    shade = 0.8 + 0.2 * (below / length.clamp_min(0.05)).clamp(0, 1)
+    alpha = alpha * _like_hair(image, hair, below, x / half, y)
+    return _layer(hair * shade[:, None], alpha, face, image)
+
+
+def _like_hair(image: Tensor, hair: Tensor, below: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return (B, H W) of where strands are of one colour, neither skin's nor background's."""
+    above = _mean(image, (below < 0.05 - _ROOTS) & (below > -_ROOTS - 0.3) & (x.abs() < 0.6))
+    skin = _mean(image, (y > 0.6) & (y < 0.9) & (x.abs() < 0.6))
+    beside = _mean(image, (below < 0) & (x.abs() > 1.7))
+    other = torch.fmin((above - skin).norm(dim=1), (above - beside).norm(dim=1))
+    found: Tensor = ((other - 0.12) / 0.08).clamp(0, 1)[:, None]
+    alike: Tensor = (2.5 - (hair - above[..., None]).norm(dim=1) / 0.2).clamp(0, 1)
+    return (found * alike).nan_to_num()  # A head that leaves the picture has no hair to show.
+
+
+def _mean(image: Tensor, where: Tensor) -> Tensor:
+    """Return the mean colour (B, 3) of places (B, H W); nan where there are none."""
+    weight = where.to(image.dtype)[:, None]
+    return (image.flatten(2) * weight).sum(dim=2) / weight.sum(dim=2)
+
+
 def cutout(
     image: Tensor, points: Tensor, *, scheme: str, folder: str | Path, seed: int = 0
 ) -> Cover:
@@ -264,6 +326,7 @@ OCCLUDERS: Mapping[str, Callable[..., Cover]] = {
     "medical_mask": medical_mask,
     "microphone": microphone,
     "cutout": cutout,
+    "fringe": fringe,
 }
 """Everything that can lie over a face, by name; all is drawn from a seed."""
 
