@@ -170,38 +170,41 @@ def select_pairs(
         raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
     records = read_pairs(source)
     _check_hand(hand or {}, records)
-    for record in tqdm(records[shard[0] :: shard[1]], desc="measuring", unit="pair"):
-        if _read_scores(record, source, root, scorer) is None:
-            images = [read_image(source / path) for path in (record.photo, record.styled)]
-            facts = scorer(*images) | {"bytes": _sizes(record, source)}
-            write_text(_scores_path(root, record), json.dumps(facts))
-    scores: dict[str, dict[str, Any]] = {}
-    for record in records:
-        measured = _read_scores(record, source, root, scorer)
-        if measured is None:
-            return None
-        scores[record.name] = measured
-    rules = rules or SelectRules.learn(list(scores.values()), reach=reach)
+    _measure(records[shard[0] :: shard[1]], source, root, scorer)
+    scores = {record.name: _read_scores(record, source, root, scorer) for record in records}
+    known = {name: facts for name, facts in scores.items() if facts is not None}
+    if len(known) < len(scores):
+        return None
+    rules = rules or SelectRules.learn(list(known.values()), reach=reach)
     decided = _read_hand(root) | dict(hand or {})
     write_text(root / HAND, json.dumps(decided, indent=0))
     # A run that is killed below leaves previews in both places: none of them speaks for a hand.
     (root / DECISIONS).unlink(missing_ok=True)
-    reasons = _judge(records, scores, rules, decided)
+    reasons = _judge(records, known, rules, decided)
     kept, rejected = [], []
     for record in tqdm(records, desc="writing", unit="pair"):
-        facts = {**record.facts, "scores": scores[record.name]}
-        if reasons[record.name]:
-            facts["reasons"] = reasons[record.name]
-            rejected.append(replace(record, facts=facts))
+        facts = {**record.facts, "scores": known[record.name]}
+        why = reasons[record.name]
+        _place(record, source, root, good=not why)
+        if why:
+            rejected.append(replace(record, facts={**facts, "reasons": why}))
         else:
             kept.append(replace(record, facts=facts))
-        _place(record, source, root, good=not reasons[record.name])
     write_text(root / RULES, rules.to_json() + "\n")
     write_text(root / REJECTED, manifest_lines(rejected))
     write_pairs(root, kept)
     decisions = {name: "rejected" if why else "kept" for name, why in reasons.items()}
     write_text(root / DECISIONS, json.dumps(decisions, indent=0))
     return Selection(kept, rejected, rules)
+
+
+def _measure(records: Sequence[PairRecord], source: Path, root: Path, scorer: PairScorer) -> None:
+    """Write the scores of the pairs that have none yet."""
+    for record in tqdm(records, desc="measuring", unit="pair"):
+        if _read_scores(record, source, root, scorer) is None:
+            images = [read_image(source / path) for path in (record.photo, record.styled)]
+            facts = scorer(*images) | {"bytes": _sizes(record, source)}
+            write_text(_scores_path(root, record), json.dumps(facts))
 
 
 def _check_hand(hand: Mapping[str, str], records: Sequence[PairRecord]) -> None:
@@ -307,5 +310,7 @@ def _link(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         os.link(source.resolve(), target)
+    except FileExistsError:
+        return  # Another shard that ended at the same time was faster.
     except OSError:
         shutil.copyfile(source, target)
