@@ -96,14 +96,12 @@ def balance(
     from snowai.analysis import histograms
     from snowai.faces import MediaPipeLandmarker
     from snowai.image import write_image
-    from snowai.pairs import ATTRIBUTES, SKIN_CAVEAT, balance_pairs, write_weights
+    from snowai.pairs import SKIN_CAVEAT, balance_pairs, write_weights
 
     report = balance_pairs(pairs, MediaPipeLandmarker(max_faces=1))
     folder = out or pairs
     write_text(folder / "balance.json", report.to_json() + "\n")
-    columns = {ATTRIBUTES[name].title: values for name, values in report.values.items()}
-    edges = {attribute.title: attribute.edges for attribute in ATTRIBUTES.values()}
-    write_image(folder / "balance.png", histograms(columns, edges=edges))
+    write_image(folder / "balance.png", histograms(report.columns(), edges=report.edges()))
     for name in report.values:
         counts = ", ".join(f"{count} {group}" for group, count in report.groups(name).items())
         say(f"{name:<12}{counts}")

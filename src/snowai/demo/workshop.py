@@ -24,7 +24,6 @@ from snowai.faces import (
 from snowai.image import read_image, write_image
 from snowai.losses import PerceptualLoss, lite0_features
 from snowai.pairs import (
-    ATTRIBUTES,
     GEOMETRY,
     LIGHT,
     OCCLUDERS,
@@ -177,12 +176,10 @@ def _make_set(
     retouched = retouch_pairs(work / "selected", work / "retouched", recipe, landmarker)
     changed = [record for record in retouched if record.facts["retouch"]]
     report = balance_pairs(work / "retouched", landmarker)
-    columns = {ATTRIBUTES[name].title: values for name, values in report.values.items()}
-    edges = {attribute.title: attribute.edges for attribute in ATTRIBUTES.values()}
     return {
         "selected": selection_sheet(work / "selected"),
         "retouched": _pairs(changed[:24], work / "retouched"),
-        "balance": histograms(columns, edges=edges),
+        "balance": histograms(report.columns(), edges=report.edges()),
     }
 
 

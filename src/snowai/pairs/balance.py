@@ -259,6 +259,14 @@ class BalanceReport:
         factors = factors.clamp(1 / limit, limit)
         return (factors / factors.mean()).float()
 
+    def columns(self) -> dict[str, tuple[float, ...]]:
+        """Return the values by the attributes' titles, as a plot wants them."""
+        return {ATTRIBUTES[name].title: values for name, values in self.values.items()}
+
+    def edges(self) -> dict[str, tuple[float, ...]]:
+        """Return the borders between groups by the attributes' titles."""
+        return {ATTRIBUTES[name].title: ATTRIBUTES[name].edges for name in self.values}
+
     def to_json(self) -> str:
         """Return names, values, groups and gaps as text."""
         values = {

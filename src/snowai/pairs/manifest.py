@@ -17,6 +17,7 @@ __all__ = [
     "manifest_lines",
     "manifest_row",
     "read_pairs",
+    "read_source",
     "split_of",
     "write_pairs",
 ]
@@ -76,6 +77,18 @@ def read_pairs(root: str | Path) -> list[PairRecord]:
     if len(records) < 2:
         raise ValueError(f"{root} holds {len(records)} pair; training needs at least 2.")
     return records
+
+
+def read_source(source: str | Path, root: str | Path) -> list[PairRecord]:
+    """Return the pairs of a set that another one is made from, in ``root``.
+
+    Raises:
+        ValueError: Both are one folder, or as :func:`read_pairs` does.
+        FileNotFoundError: As :func:`read_pairs` does.
+    """
+    if Path(root).resolve() == Path(source).resolve():
+        raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
+    return read_pairs(source)
 
 
 def write_pairs(root: str | Path, records: Sequence[PairRecord]) -> None:

@@ -35,7 +35,7 @@ from snowai.faces import (
 )
 from snowai.faces.schemes import scheme_named
 from snowai.image import read_image, write_image
-from snowai.pairs.manifest import PairRecord, read_pairs, write_pairs
+from snowai.pairs.manifest import PairRecord, read_source, write_pairs
 from snowai.pairs.occlude import OCCLUDERS, Cover, cover, visible_face
 
 __all__ = ["GEOMETRY", "LIGHT", "Retouch", "RetouchRecipe", "retouch_pair", "retouch_pairs"]
@@ -264,9 +264,7 @@ def retouch_pairs(
     """
     check_shard(shard)
     source, root = Path(source), Path(root)
-    if root.resolve() == source.resolve():
-        raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
-    records = read_pairs(source)
+    records = read_source(source, root)
     _try(recipe, landmarker.scheme)
     _keep_recipe(recipe, source, root)
     mine = records[shard[0] :: shard[1]]

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from snowai._checks import check_choice, check_shard
 from snowai._files import write_text
 from snowai.image import read_image, write_image
-from snowai.pairs.manifest import PairRecord, manifest_lines, read_pairs, write_pairs
+from snowai.pairs.manifest import PairRecord, manifest_lines, read_source, write_pairs
 from snowai.pairs.scores import SCORES, PairScorer, hash_distance
 
 __all__ = ["SelectRules", "Selection", "select_pairs"]
@@ -166,9 +166,7 @@ def select_pairs(
     """
     check_shard(shard)
     source, root = Path(source), Path(root)
-    if root.resolve() == source.resolve():
-        raise ValueError(f"{root} is the set itself, which stays as it is; name another folder.")
-    records = read_pairs(source)
+    records = read_source(source, root)
     _check_hand(hand or {}, records)
     _measure(records[shard[0] :: shard[1]], source, root, scorer)
     scores = {record.name: _read_scores(record, source, root, scorer) for record in records}
