@@ -213,7 +213,7 @@ def microphone(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> 
 
 
 def fringe(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> Cover:
-    """Let a face's own hair grow down over its forehead: what is above the hairline, mirrored.
+    """Let a face's own hair grow down over its forehead, stretched from a band above it.
 
     Args:
         image: :math:`(B, 3, H, W)` in [0, 1], for its hair; a head without any gets none.
@@ -222,7 +222,7 @@ def fringe(image: Tensor, points: Tensor, *, scheme: str, seed: int = 0) -> Cove
         seed: Of its length, sweep and strands.
     """
     face = _face(image, points, scheme)
-    draw = _numbers(seed, 6)
+    draw = _numbers(seed, 5)
     brows = torch.cat(
         [region_points(face.points, f"{side}_brow", scheme=scheme) for side in ("left", "right")],
         dim=1,
