@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 
 from snowai.faces import Landmarker, MediaPipeLandmarker, close_eyes, open_mouth
 from snowai.image import read_image, write_image
-from snowai.losses import PerceptualLoss, lite0_features
 from snowai.pairs import PairRecord, PairScorer, read_pairs, select_pairs, write_pairs
 
 EACH = 30  # Broken pairs of each kind.
@@ -116,7 +115,7 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     landmarker = MediaPipeLandmarker(max_faces=1)
     broken = break_pairs(arguments, Breaker(landmarker, arguments.strength))
-    scorer = PairScorer(landmarker, distance=PerceptualLoss(lite0_features((2, 3))))
+    scorer = PairScorer.with_lite0(landmarker)
     mixed = arguments.work / "mixed"
     selection = select_pairs(mixed, arguments.work / "selected", scorer, reach=arguments.reach)
     if selection is not None:

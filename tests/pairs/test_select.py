@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from snowai.cli import main
 from snowai.faces import close_eyes, smile
 from snowai.image import read_image, write_image
-from snowai.losses import PerceptualLoss, lite0_features
 from snowai.pairs import (
     SCORES,
     PairRecord,
@@ -31,7 +30,7 @@ def blur(image):
 
 @pytest.fixture(scope="module")
 def scorer(landmarker):
-    return PairScorer(landmarker, distance=PerceptualLoss(lite0_features((2, 3))))
+    return PairScorer.with_lite0(landmarker)
 
 
 @pytest.fixture(scope="module")

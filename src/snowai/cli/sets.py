@@ -46,16 +46,12 @@ def select(
     from snowai.analysis import selection_sheet
     from snowai.faces import MediaPipeLandmarker
     from snowai.image import write_image
-    from snowai.losses import PerceptualLoss, lite0_features
     from snowai.pairs import PairScorer, SelectRules, select_pairs
     from snowai.styles import load_discriminator
 
-    scorer = PairScorer(
-        MediaPipeLandmarker(max_faces=1),
-        # Deep enough to know another person, not so deep that styles look alike.
-        distance=PerceptualLoss(lite0_features((2, 3))) if distance == "lite0" else None,
-        discriminator=discriminator and load_discriminator(discriminator, discriminator),
-    )
+    judge = discriminator and load_discriminator(discriminator, discriminator)
+    make = PairScorer.with_lite0 if distance == "lite0" else PairScorer
+    scorer = make(MediaPipeLandmarker(max_faces=1), discriminator=judge)
     task = partial(
         select_pairs,
         pairs,

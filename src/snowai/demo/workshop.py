@@ -22,7 +22,6 @@ from snowai.faces import (
     iris_light,
 )
 from snowai.image import read_image, write_image
-from snowai.losses import PerceptualLoss, lite0_features
 from snowai.pairs import (
     GEOMETRY,
     LIGHT,
@@ -170,7 +169,7 @@ def _make_set(
     draw_pairs(paths, work / "drawn", landmarker, style=ComicStyle(), views=views, seed=config.seed)
     _break_some(work / "drawn", landmarker)
     # The gate goes first: it would take drawn glasses for the faults that it looks for.
-    scorer = PairScorer(landmarker, distance=PerceptualLoss(lite0_features((2, 3))))
+    scorer = PairScorer.with_lite0(landmarker)
     select_pairs(work / "drawn", work / "selected", scorer)
     recipe = RetouchRecipe(_SET_RECIPE, seed=config.seed)
     retouched = retouch_pairs(work / "selected", work / "retouched", recipe, landmarker)

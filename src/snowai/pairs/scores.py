@@ -13,6 +13,7 @@ from snowai._checks import check_image, check_same_shape
 from snowai.faces import Landmarker, Landmarks, eye_openness
 from snowai.faces.landmarks import region_points
 from snowai.faces.warp import face_axes
+from snowai.losses import PerceptualLoss, lite0_features
 
 __all__ = ["SCORES", "PairScorer", "Score", "difference_hash", "hash_distance"]
 
@@ -68,6 +69,18 @@ class PairScorer:
         discriminator: Any = None,
     ) -> None:
         self.landmarker, self.distance, self.discriminator = landmarker, distance, discriminator
+
+    @classmethod
+    def with_lite0(cls, landmarker: Landmarker, *, discriminator: Any = None) -> "PairScorer":
+        """Return a scorer whose distance is EfficientNet-Lite0's, at strides 8 and 16.
+
+        Deep enough to know another person, not so deep that all styles look alike.
+
+        Raises:
+            ImportError: The package with the weights is missing.
+        """
+        distance = PerceptualLoss(lite0_features((2, 3)))
+        return cls(landmarker, distance=distance, discriminator=discriminator)
 
     @property
     def extras(self) -> set[str]:
