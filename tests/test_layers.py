@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from snowai.layers import ConvNormAct, InvertedResidual, SqueezeExcite, UpBlock, init_weights
+from snowai.layers import (
+    ConvNormAct,
+    InvertedResidual,
+    RepConvNormAct,
+    SqueezeExcite,
+    UpBlock,
+    init_weights,
+)
 
 
 def test_squeeze_excite_gradient_is_right():
@@ -75,3 +82,56 @@ def test_init_weights_follows_he_also_for_depthwise_convolutions():
     init_weights(nn.Sequential(dense, depthwise))
     assert dense.weight.std().item() == pytest.approx(math.sqrt(2 / (256 * 9)), rel=0.05)
     assert depthwise.weight.std().item() == pytest.approx(math.sqrt(2 / 25), rel=0.05)
+
+
+def learnt(layer: nn.Module, x: torch.Tensor) -> nn.Module:
+    """Give BatchNorm statistics and weights that are not those of the start."""
+    for part in layer.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 2.0)
+            nn.init.normal_(part.bias)
+    for _ in range(3):
+        layer.train()(x)
+    return layer.eval()
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("groups", [1, 8])
+def test_folded_batch_norm_changes_nothing(kernel_size, groups):
+    x = torch.randn(4, 8, 12, 10)
+    layer = learnt(ConvNormAct(8, 16, kernel_size, stride=2, groups=groups), x)
+    before = layer(x)
+    layer.fold()
+    assert isinstance(layer.norm, nn.Identity)
+    torch.testing.assert_close(layer(x), before, rtol=1e-4, atol=1e-5)
+    layer.fold()  # Twice is once.
+    torch.testing.assert_close(layer(x), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "stride", "groups"), [(8, 1, 1), (8, 1, 8), (8, 2, 4), (16, 1, 1)]
+)
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_branches_fold_into_one_convolution(width, stride, groups, kernel_size):
+    x = torch.randn(4, 8, 12, 10)
+    layer = learnt(RepConvNormAct(8, width, kernel_size, stride=stride, groups=groups), x)
+    assert (layer.identity is not None) == (stride == 1 and width == 8)
+    before = layer(x)
+    layer.fold()
+    assert len([m for m in layer.modules() if isinstance(m, nn.Conv2d)]) == 1
+    torch.testing.assert_close(layer(x), before, rtol=1e-4, atol=1e-4)
+
+
+def test_branches_need_a_kernel_above_1():
+    with pytest.raises(ValueError, match="no smaller branch"):
+        RepConvNormAct(8, 8, 1)
+
+
+def test_strided_depthwise_trains_in_float32_where_bfloat16_is_slow():
+    layer = ConvNormAct(8, 8, stride=2, groups=8, norm_layer=nn.Identity).train()
+    x = torch.randn(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer.conv(x.bfloat16()).dtype == torch.float32
+        assert layer.eval().conv(x).dtype == torch.bfloat16
+        plain = ConvNormAct(8, 8, groups=8).train()
+        assert plain.conv(x).dtype == torch.bfloat16

@@ -1,12 +1,23 @@
 """The blocks that our networks are made of; activations and norms are swapped by class."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["ConvNormAct", "InvertedResidual", "Layer", "SqueezeExcite", "UpBlock", "init_weights"]
+__all__ = [
+    "ConvNormAct",
+    "InvertedResidual",
+    "Layer",
+    "RepConvNormAct",
+    "SqueezeExcite",
+    "UpBlock",
+    "init_weights",
+]
 
 Layer: TypeAlias = Callable[..., nn.Module]
 """A class (or function) that makes a module, e.g. ``nn.ReLU``."""
@@ -46,7 +57,7 @@ class ConvNormAct(nn.Sequential):
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd to keep the size; got {kernel_size}.")
-        self.conv = nn.Conv2d(
+        self.conv: nn.Conv2d = _Conv2d(
             in_channels,
             out_channels,
             kernel_size,
@@ -57,6 +68,93 @@ class ConvNormAct(nn.Sequential):
         )
         self.norm = norm_layer(out_channels)
         self.act = act_layer()
+
+    def fold(self) -> None:
+        """Fold BatchNorm's running statistics into the convolution, in place, for good."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = _with_weights(self.conv, *_folded(self.conv, self.norm))
+            self.norm = nn.Identity()
+
+
+class RepConvNormAct(nn.Module):
+    r"""Train branches side by side that fold into one convolution: k x k, 1x1 and identity.
+
+    .. math:: y = \delta\left(\text{BN}(W_k x) + \text{BN}(W_1 x) + \text{BN}(x)\right)
+
+    The branches ease training and cost nothing afterwards; see :meth:`fold`. The identity is there
+    where the shape stays.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Odd and above 1, in pixels.
+        stride: Step between outputs, in pixels.
+        groups: Groups of the convolutions; ``in_channels`` makes them depthwise.
+        act_layer: Called with nothing.
+
+    Shape:
+        - Input: :math:`(B, C_{in}, H, W)`, output: :math:`(B, C_{out}, H / s, W / s)`.
+
+    Source:
+        Ding et al., https://arxiv.org/abs/2101.03697; depthwise: https://arxiv.org/abs/2206.04040.
+
+    Example:
+        >>> layer, image = RepConvNormAct(8, 8, groups=8).eval(), torch.rand(1, 8, 16, 16)
+        >>> branched = layer(image)
+        >>> layer.fold()
+        >>> torch.allclose(layer(image), branched, atol=1e-5), len(layer.branches)
+        (True, 1)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        act_layer: Layer = nn.Hardswish,
+    ) -> None:
+        super().__init__()
+        if kernel_size == 1:
+            raise ValueError("A 1x1 kernel has no smaller branch; use ConvNormAct.")
+        branches = [
+            ConvNormAct(
+                in_channels, out_channels, size, stride=stride, groups=groups, act_layer=nn.Identity
+            )
+            for size in (kernel_size, 1)
+        ]
+        self.branches: Sequence[ConvNormAct] = nn.ModuleList(branches)  # type: ignore[assignment]
+        keeps_shape = stride == 1 and in_channels == out_channels
+        self.identity = nn.BatchNorm2d(in_channels) if keeps_shape else None
+        self.act = act_layer()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activated sum of the branches."""
+        total: Tensor = self.branches[0](x)
+        for branch in self.branches[1:]:
+            total = total + branch(x)
+        if self.identity is not None:
+            total = total + self.identity(x)
+        y: Tensor = self.act(total)
+        return y
+
+    def fold(self) -> None:
+        """Fold the branches into one convolution, in place, for good."""
+        main = self.branches[0]
+        if len(self.branches) == 1:
+            return
+        kernel = main.conv.kernel_size[0]
+        weight, bias = _folded(main.conv, main.norm)
+        parts = [_folded(self.branches[1].conv, self.branches[1].norm)]
+        if self.identity is not None:
+            parts.append(_folded(_identity_conv(main.conv), self.identity))
+        for small, shift in parts:
+            weight = weight + F.pad(small, (kernel // 2,) * 4)
+            bias = bias + shift
+        main.conv, main.norm = _with_weights(main.conv, weight, bias), nn.Identity()
+        self.branches, self.identity = nn.ModuleList([main]), None  # type: ignore[assignment]
 
 
 class SqueezeExcite(nn.Module):
@@ -119,6 +217,7 @@ class InvertedResidual(nn.Module):
             1 leaves the expansion out.
         se_layer: Called with the hidden channels, e.g. :class:`SqueezeExcite` or ``nn.Identity``.
         act_layer: After the expansion and after the depthwise convolution.
+        depthwise_layer: :class:`ConvNormAct`, or :class:`RepConvNormAct` for folding branches.
 
     Shape:
         - Input: :math:`(B, C_{in}, H, W)`, output: :math:`(B, C_{out}, H / s, W / s)`.
@@ -141,6 +240,7 @@ class InvertedResidual(nn.Module):
         expansion: float = 3,
         se_layer: Layer = nn.Identity,
         act_layer: Layer = nn.Hardswish,
+        depthwise_layer: Layer = ConvNormAct,
     ) -> None:
         super().__init__()
         hidden = in_channels if expansion == 1 else max(round(in_channels * expansion / 8) * 8, 8)
@@ -150,7 +250,7 @@ class InvertedResidual(nn.Module):
             if expansion == 1
             else ConvNormAct(in_channels, hidden, kernel_size=1, act_layer=act_layer)
         )
-        self.depthwise = ConvNormAct(
+        self.depthwise = depthwise_layer(
             hidden, hidden, kernel_size, stride=stride, groups=hidden, act_layer=act_layer
         )
         self.se = se_layer(hidden)
@@ -219,3 +319,50 @@ def init_weights(module: nn.Module, *, negative_slope: float = 0.0) -> None:
             nn.init.normal_(part.weight, std=gain / math.sqrt(fan_out))
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+class _Conv2d(nn.Conv2d):
+    """A convolution that knows where float32 trains faster than bfloat16 on a CPU.
+
+    oneDNN's bfloat16 gradient of strided or large depthwise kernels takes up to ten times as long
+    as float32's, which makes a training step of SE-U-Net a third longer.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Conv2d's own name.
+        slow = self.groups > 1 and (self.stride[0] > 1 or self.kernel_size[0] > 3)
+        if not (slow and self.training and torch.is_autocast_enabled("cpu")):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float())
+
+
+@torch.no_grad()
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the convolution that does both."""
+    bias = torch.zeros_like(conv.weight[:, 0, 0, 0]) if conv.bias is None else conv.bias
+    if (
+        not isinstance(norm, nn.BatchNorm2d)
+        or norm.running_var is None
+        or norm.running_mean is None
+    ):
+        return conv.weight, bias
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return conv.weight * scale.view(-1, 1, 1, 1), norm.bias + (bias - norm.running_mean) * scale
+
+
+def _with_weights(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    """Return a convolution of the same geometry with weight and bias."""
+    made = copy.deepcopy(conv)
+    made.weight, made.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return made
+
+
+def _identity_conv(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return the 1x1 convolution that changes nothing, with the groups of another."""
+    weight = torch.zeros_like(conv.weight[..., :1, :1])
+    inside = conv.in_channels // conv.groups
+    for channel in range(conv.out_channels):
+        weight[channel, channel % inside] = 1
+    one = nn.Conv2d(conv.in_channels, conv.out_channels, 1, groups=conv.groups, bias=False)
+    one.weight = nn.Parameter(weight)
+    return one

@@ -1,5 +1,6 @@
 """SE-U-Net: the small network that runs on phones, at 30 frames a second and more."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -8,14 +9,27 @@ from torch.nn import functional as F
 
 from snowai._checks import check_choice, check_image
 from snowai.checkpoint import keeps_config
-from snowai.layers import ConvNormAct, InvertedResidual, SqueezeExcite, UpBlock, init_weights
+from snowai.layers import (
+    ConvNormAct,
+    InvertedResidual,
+    Layer,
+    RepConvNormAct,
+    SqueezeExcite,
+    UpBlock,
+    init_weights,
+)
 
-__all__ = ["SEUNet", "se_unet_base", "se_unet_hq", "se_unet_large", "se_unet_tiny"]
+__all__ = ["AlphaGate", "SEUNet", "se_unet_base", "se_unet_hq", "se_unet_large", "se_unet_tiny"]
 
 Output = Literal["rgb", "residual", "residual_alpha"]
 
 STRIDES = (2, 4, 8, 16, 32)
+_ACTIVATIONS: Mapping[str, Layer] = {"hard_swish": nn.Hardswish, "relu": nn.ReLU}
 _MULTIPLE = STRIDES[-1]
+
+
+class AlphaGate(nn.Hardsigmoid):
+    """What comes out of this is a network's alpha: a hook here sees it without a second run."""
 
 
 @keeps_config
@@ -40,6 +54,10 @@ class SEUNet(nn.Module):
         head_channels: Features at full size.
         output: "rgb" paints every pixel anew; "residual" adds a correction; "residual_alpha" adds
             it where a predicted alpha says so, which keeps the background still.
+        activation: "hard_swish", or "relu" for runtimes without it.
+        squeeze_excite: Off leaves the gates out.
+        branches: Train every depthwise convolution as branches that fold into one, see
+            :class:`snowai.layers.RepConvNormAct`.
 
     Shape:
         - Input: :math:`(B, C_{in}, H, W)` in [0, 1], any size (padded to multiples of 32 inside).
@@ -67,9 +85,13 @@ class SEUNet(nn.Module):
         depths: tuple[int, ...] = (2, 2, 3, 3),
         head_channels: int = 16,
         output: Output = "residual_alpha",
+        activation: Literal["hard_swish", "relu"] = "hard_swish",
+        squeeze_excite: bool = True,
+        branches: bool = False,
     ) -> None:
         super().__init__()
         check_choice(output, "output", ("rgb", "residual", "residual_alpha"))
+        check_choice(activation, "activation", _ACTIVATIONS)
         if len(widths) != len(STRIDES) or len(depths) != len(STRIDES) - 1:
             raise ValueError(f"SEUNet takes 5 widths and 4 depths; got {widths} and {depths}.")
         if in_channels < out_channels:
@@ -78,19 +100,32 @@ class SEUNet(nn.Module):
                 f"got {in_channels}."
             )
         self.in_channels, self.out_channels, self.output = in_channels, out_channels, output
-        self.stem = ConvNormAct(in_channels, widths[0], stride=2)
+        act_layer = _ACTIVATIONS[activation]
+        block = partial(
+            _block,
+            act_layer=act_layer,
+            squeeze_excite=squeeze_excite,
+            depthwise_layer=RepConvNormAct if branches else ConvNormAct,
+        )
+        self.stem = ConvNormAct(in_channels, widths[0], stride=2, act_layer=act_layer)
         self.encoder = nn.ModuleList(
-            _stage(widths[level], widths[level + 1], depths[level], STRIDES[level + 1])
+            _stage(
+                widths[level],
+                widths[level + 1],
+                depths[level],
+                block=block(STRIDES[level + 1], expansion=3),
+            )
             for level in range(4)
         )
         self.decoder = nn.ModuleList(
-            UpBlock(widths[level + 1], widths[level], block=_block(STRIDES[level], expansion=2))
+            UpBlock(widths[level + 1], widths[level], block=block(STRIDES[level], expansion=2))
             for level in (3, 2, 1, 0)
         )
-        self.features = ConvNormAct(widths[0], head_channels)
+        self.features = ConvNormAct(widths[0], head_channels, act_layer=act_layer)
         self.upsample = nn.Upsample(scale_factor=2)
         planes = out_channels + (output == "residual_alpha")
         self.head = nn.Conv2d(head_channels, planes, kernel_size=3, padding=1)
+        self.gate = AlphaGate()
         self.texture = None if output == "rgb" else nn.Conv2d(out_channels, planes, kernel_size=1)
         init_weights(self)
         self._start_as_identity()
@@ -102,7 +137,8 @@ class SEUNet(nn.Module):
             return planes.sigmoid()
         if self.output == "residual":
             return image + planes
-        return image + planes[:, :-1] * F.hardsigmoid(planes[:, -1:])
+        alpha: Tensor = self.gate(planes[:, -1:])
+        return image + planes[:, :-1] * alpha
 
     def alpha(self, x: Tensor) -> Tensor:
         """Return where the network changes the image, :math:`(B, 1, H, W)` in [0, 1].
@@ -113,13 +149,16 @@ class SEUNet(nn.Module):
         if self.output != "residual_alpha":
             raise ValueError(f"Only output='residual_alpha' has an alpha; this is {self.output!r}.")
         _, planes = self._run(x)
-        return F.hardsigmoid(planes[:, -1:])
+        alpha: Tensor = self.gate(planes[:, -1:])
+        return alpha
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the image (B, C, H, W) and the head's planes of the same size."""
         check_image(x, "x", channels=self.in_channels)
         height, width = x.shape[-2:]
-        padded = F.pad(x, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE), mode="replicate")
+        right, bottom = -width % _MULTIPLE, -height % _MULTIPLE
+        # Phones' NPUs know no such padding; at the sizes that they run there is none.
+        padded = F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
         features = self.stem(padded * 2 - 1)
         skips = [features]
         for stage in self.encoder:
@@ -171,18 +210,28 @@ def se_unet_hq(in_channels: int = 4, *, output: Output = "residual_alpha") -> SE
     )
 
 
-def _block(stride: int, *, expansion: float) -> "partial[InvertedResidual]":
+def _block(
+    stride: int,
+    *,
+    expansion: float,
+    act_layer: Layer,
+    squeeze_excite: bool,
+    depthwise_layer: Layer,
+) -> "partial[InvertedResidual]":
     """Return the inverted residual that belongs at a stride."""
     return partial(
         InvertedResidual,
         kernel_size=5 if stride >= 16 else 3,
         expansion=expansion,
-        se_layer=SqueezeExcite if stride >= 8 else nn.Identity,
+        se_layer=SqueezeExcite if squeeze_excite and stride >= 8 else nn.Identity,
+        act_layer=act_layer,
+        depthwise_layer=depthwise_layer,
     )
 
 
-def _stage(in_channels: int, out_channels: int, depth: int, stride: int) -> nn.Sequential:
+def _stage(
+    in_channels: int, out_channels: int, depth: int, *, block: "partial[InvertedResidual]"
+) -> nn.Sequential:
     """Return ``depth`` blocks, the first of which halves the size."""
-    block = _block(stride, expansion=3)
     first = block(in_channels, out_channels, stride=2)
     return nn.Sequential(first, *(block(out_channels, out_channels) for _ in range(depth - 1)))
