@@ -35,6 +35,8 @@ KNOWN_CLASSES: Mapping[str, str] = {
     "SEUNet": "snowai.models.unet",
     "PatchDiscriminator": "snowai.models.discriminator",
     "MultiScaleDiscriminator": "snowai.models.discriminator",
+    "ComponentDiscriminator": "snowai.models.discriminator",
+    "FaceDiscriminator": "snowai.models.discriminator",
     "EyeMaskInput": "snowai.models.eye_mask",
     "StyleGAN2Generator": "snowai.models.stylegan2",
     "StyleGAN2Discriminator": "snowai.models.stylegan2",

@@ -6,14 +6,13 @@ from foreign import networks
 
 from snowai.analysis import (
     blend_sweep,
-    eye_crops,
     frechet_distance,
     generate,
     paired_distances,
     sheet,
     show,
 )
-from snowai.faces import align, alignment_matrix
+from snowai.faces import align, alignment_matrix, eye_crops
 from snowai.faces.schemes import SCHEMES
 from snowai.image import to_tensor
 from snowai.losses import LPIPSLoss

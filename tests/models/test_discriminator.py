@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from snowai.layers import SqueezeExcite
-from snowai.models import MultiScaleDiscriminator, PatchDiscriminator
+from snowai.models import ComponentDiscriminator, MultiScaleDiscriminator, PatchDiscriminator
 
 
 def test_a_logit_sees_a_patch_of_about_70_pixels():
@@ -65,3 +65,22 @@ def test_missing_and_wrong_conditions_are_refused():
 def test_wrong_arguments_are_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         MultiScaleDiscriminator(**arguments)
+
+
+def test_shared_scales_are_one_set_of_weights():
+    shared, own = (MultiScaleDiscriminator(width=4, scales=3, shared=s) for s in (True, False))
+    count = [sum(w.numel() for w in judge.parameters()) for judge in (shared, own)]
+    assert count[1] == 3 * count[0]
+    assert len(shared.eval()(torch.rand(1, 3, 64, 64))) == 3
+
+
+def test_both_eyes_go_to_one_head_and_the_left_one_is_mirrored():
+    judge = ComponentDiscriminator(width=4).eval()
+    eye, mouth = torch.rand(1, 1, 3, 32, 32), torch.rand(1, 1, 3, 32, 32)
+    eyes, _ = judge(torch.cat([eye, eye.flip(-1), mouth], dim=1))
+    torch.testing.assert_close(eyes[-1][0], eyes[-1][1])
+
+
+def test_close_ups_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="left eye, right eye and mouth"):
+        ComponentDiscriminator(width=4)(torch.rand(1, 2, 3, 32, 32))

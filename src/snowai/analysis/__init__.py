@@ -1,6 +1,6 @@
 """Look and measure."""
 
-from snowai.analysis.distances import eye_crops, paired_distances
+from snowai.analysis.distances import paired_distances
 from snowai.analysis.generators import (
     PooledFeatures,
     blend_sweep,
@@ -17,7 +17,6 @@ __all__ = [
     "PooledFeatures",
     "blend_sweep",
     "edit_sheet",
-    "eye_crops",
     "frechet_distance",
     "gallery",
     "generate",

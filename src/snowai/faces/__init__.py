@@ -1,6 +1,7 @@
 """Faces: where they are, how they are cut out and put back, and what is drawn from them."""
 
 from snowai.faces.align import align, alignment_matrix, feather_mask, paste_back
+from snowai.faces.boxes import close_ups, eye_crops, region_boxes
 from snowai.faces.eyelids import close_eyes, eye_openness
 from snowai.faces.gaze import shift_gaze
 from snowai.faces.landmarkers import (
@@ -26,7 +27,9 @@ __all__ = [
     "alignment_matrix",
     "brighten_eyes",
     "close_eyes",
+    "close_ups",
     "enlarge_eyes",
+    "eye_crops",
     "eye_mask",
     "eye_openness",
     "face_mask",
@@ -38,6 +41,7 @@ __all__ = [
     "open_mouth",
     "paste_back",
     "polygon_mask",
+    "region_boxes",
     "relight",
     "shift_gaze",
     "slim_face",

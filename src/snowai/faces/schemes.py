@@ -6,7 +6,7 @@ No other file knows an index. Left is the person's left, so it is on the right o
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["REGIONS", "SCHEMES", "Scheme", "scheme_named"]
+__all__ = ["REGIONS", "SCHEMES", "Scheme", "scheme_named", "scheme_of_size"]
 
 REGIONS = (
     "left_eye",
@@ -57,6 +57,19 @@ def scheme_named(name: str) -> Scheme:
     if name not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}; got {name!r}.")
     return SCHEMES[name]
+
+
+def scheme_of_size(count: int) -> Scheme:
+    """Return the scheme that has so many points.
+
+    Raises:
+        ValueError: None has.
+    """
+    for scheme in SCHEMES.values():
+        if scheme.size == count:
+            return scheme
+    known = ", ".join(f"{scheme.name} has {scheme.size}" for scheme in SCHEMES.values())
+    raise ValueError(f"No landmark scheme has {count} points; {known}.")
 
 
 def _mirror(size: int, pairs: str) -> tuple[int, ...]:

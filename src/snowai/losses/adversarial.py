@@ -18,6 +18,7 @@ __all__ = [
     "generator_loss",
     "path_lengths",
     "r1_penalty",
+    "rejection_loss",
 ]
 
 Kind = Literal["lsgan", "hinge", "non_saturating"]
@@ -63,8 +64,24 @@ def discriminator_loss(real_logits: Logits, fake_logits: Logits, *, kind: Kind =
     """
     check_choice(kind, "kind", _KINDS)
     real = [_as_real(d, kind, for_generator=False) for d in _scales(real_logits)]
-    fake = [_as_fake(d, kind) for d in _scales(fake_logits)]
-    return (_mean_over_scales(real) + _mean_over_scales(fake)) / 2
+    return (_mean_over_scales(real) + rejection_loss(fake_logits, kind=kind)) / 2
+
+
+def rejection_loss(logits: Logits, *, kind: Kind = "lsgan") -> Tensor:
+    """How far the discriminator is from taking all of these for generated.
+
+    The half of :func:`discriminator_loss` for fakes, e.g. for real pictures with a wrong condition.
+
+    Args:
+        logits: One tensor or one for each scale.
+        kind: Of the game.
+
+    Example:
+        >>> rejection_loss(torch.ones(2, 1, 4, 4))
+        tensor(1.)
+    """
+    check_choice(kind, "kind", _KINDS)
+    return _mean_over_scales([_as_fake(d, kind) for d in _scales(logits)])
 
 
 def r1_penalty(real_logits: Logits, real_images: Tensor) -> Tensor:

@@ -12,7 +12,13 @@ from snowai._checks import check_choice, check_image, check_same_device
 from snowai.checkpoint import keeps_config
 from snowai.layers import SqueezeExcite, init_weights
 
-__all__ = ["Features", "MultiScaleDiscriminator", "PatchDiscriminator"]
+__all__ = [
+    "ComponentDiscriminator",
+    "FaceDiscriminator",
+    "Features",
+    "MultiScaleDiscriminator",
+    "PatchDiscriminator",
+]
 
 Features: TypeAlias = list[Tensor]
 """Every layer's output, finest first; the last is the map of logits."""
@@ -97,6 +103,8 @@ class MultiScaleDiscriminator(nn.Module):
         n_layers: Layers of stride 2 in each.
         norm: "spectral", "instance" or "none".
         se: Add squeeze-and-excitation after each hidden layer.
+        shared: One set of weights looks at every size: features that hold at any size, and fewer
+            to learn.
 
     Shape:
         - Image: :math:`(B, C, H, W)` in [0, 1], condition: :math:`(B, C_c, H, W)` in [0, 1].
@@ -121,11 +129,12 @@ class MultiScaleDiscriminator(nn.Module):
         n_layers: int = 3,
         norm: Norm = "spectral",
         se: bool = False,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         if scales not in (1, 2, 3):
             raise ValueError(f"scales must be 1, 2 or 3; got {scales}.")
-        self.condition_channels = condition_channels
+        self.scales = scales
         self.discriminators = nn.ModuleList(
             PatchDiscriminator(
                 in_channels,
@@ -135,19 +144,101 @@ class MultiScaleDiscriminator(nn.Module):
                 norm=norm,
                 se=se,
             )
-            for _ in range(scales)
+            for _ in range(1 if shared else scales)
         )
         self.halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Features]:
         """Return each scale's features."""
         outputs = []
-        for scale, discriminator in enumerate(self.discriminators):
+        for scale in range(self.scales):
             if scale:
                 image = self.halve(image)
                 condition = None if condition is None else self.halve(condition)
+            discriminator = self.discriminators[scale % len(self.discriminators)]
             outputs.append(discriminator(image, condition))
         return outputs
+
+
+@keeps_config
+class ComponentDiscriminator(nn.Module):
+    """Judge eyes and mouth close up: where a face is looked at, and where drawings go wrong.
+
+    One head judges both eyes, the person's left one mirrored, and another the mouth.
+
+    Args:
+        in_channels: Channels of the image.
+        width: Channels of each head's first layer.
+        n_layers: Layers of stride 2.
+        norm: "spectral", "instance" or "none".
+        se: Add squeeze-and-excitation after each hidden layer.
+
+    Shape:
+        - Close-ups: :math:`(B, 3, C, S, S)` in [0, 1], of the left eye, the right eye and the
+          mouth, see :func:`snowai.faces.close_ups`.
+        - Output: the features of the eyes, :math:`2 B` of them, and of the mouths.
+
+    Source:
+        GFPGAN's facial component loss, https://arxiv.org/abs/2101.04061.
+
+    Example:
+        >>> eyes, mouth = ComponentDiscriminator(width=8)(torch.rand(1, 3, 3, 32, 32))
+        >>> eyes[-1].shape, mouth[-1].shape
+        (torch.Size([2, 1, 4, 4]), torch.Size([1, 1, 4, 4]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        *,
+        width: int = 32,
+        n_layers: int = 3,
+        norm: Norm = "spectral",
+        se: bool = False,
+    ) -> None:
+        super().__init__()
+        make = partial(
+            PatchDiscriminator, in_channels, width=width, n_layers=n_layers, norm=norm, se=se
+        )
+        self.eyes, self.mouth = make(), make()
+
+    def forward(self, close_ups: Tensor) -> list[Features]:
+        """Return the features of the eyes and of the mouth."""
+        if close_ups.dim() != 5 or close_ups.shape[1] != 3:
+            raise ValueError(
+                "close_ups must have shape (B, 3, C, S, S): left eye, right eye and mouth; "
+                f"got {tuple(close_ups.shape)}."
+            )
+        left, right, mouth = close_ups.unbind(dim=1)
+        return [self.eyes(torch.cat([left.flip(-1), right])), self.mouth(mouth)]
+
+
+@keeps_config
+class FaceDiscriminator(nn.Module):
+    """Judge the whole picture at several sizes, and eyes and mouth close up.
+
+    Args:
+        whole: Called with (image, condition), e.g. :class:`MultiScaleDiscriminator`.
+        parts: Called with close-ups, e.g. :class:`ComponentDiscriminator`.
+
+    Shape:
+        - Image and condition as ``whole`` takes them, close-ups as ``parts`` does.
+        - Output: the features of ``whole``, then those of ``parts``.
+
+    Example:
+        >>> whole, parts = MultiScaleDiscriminator(width=8), ComponentDiscriminator(width=8)
+        >>> judge = FaceDiscriminator(whole, parts)
+        >>> len(judge(torch.rand(1, 3, 64, 64), None, torch.rand(1, 3, 3, 32, 32)))
+        4
+    """
+
+    def __init__(self, whole: nn.Module, parts: nn.Module) -> None:
+        super().__init__()
+        self.whole, self.parts = whole, parts
+
+    def forward(self, image: Tensor, condition: Tensor | None, close_ups: Tensor) -> list[Features]:
+        """Return the features of the whole and of the parts."""
+        return [*self.whole(image, condition), *self.parts(close_ups)]
 
 
 def _layer(in_channels: int, out_channels: int, stride: int, norm: Norm, *, se: bool) -> nn.Module:
