@@ -1,7 +1,7 @@
 """What long runs share: devices, averaged weights, and a state to go on from after a kill."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,17 +35,33 @@ class DivergedError(RuntimeError):
     """A loss became infinite or no number; the last good state is on the disk."""
 
 
-def make_accelerator() -> "Accelerator":
+def make_accelerator(
+    trackers: Sequence[str] = (), folder: str | Path | None = None
+) -> "Accelerator":
     """Return accelerate's view of the devices.
+
+    Args:
+        trackers: Names of its trackers, e.g. "tensorboard".
+        folder: Where trackers that write files do so.
 
     Raises:
         ImportError: accelerate is missing.
+        ValueError: An unknown tracker, or one whose package is missing.
     """
     try:
         from accelerate import Accelerator
     except ImportError as error:
         raise ImportError("Training needs accelerate: pip install 'snowai[train]'.") from error
-    return Accelerator()
+    from accelerate.tracking import get_available_trackers
+
+    able = sorted(str(tracker) for tracker in get_available_trackers())
+    for name in trackers:
+        if name not in able:
+            raise ValueError(
+                f"There is no tracker {name!r} here; there are {', '.join(able) or 'none'}. "
+                "Others need their own package, e.g. pip install wandb."
+            )
+    return Accelerator(log_with=list(trackers) or None, project_dir=folder)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,10 +1,19 @@
 """Training: pure steps, a loop that survives, and a state that goes on bit by bit."""
 
-from snowai.train.config import DiscriminatorConfig, LossWeights, TrainConfig
-from snowai.train.loop import DivergedError, FitResult, fit
+from snowai.runs import DivergedError
+from snowai.train.config import (
+    PRESETS,
+    DiscriminatorConfig,
+    LossWeights,
+    TrainConfig,
+    training_preset,
+)
+from snowai.train.fit import fit
+from snowai.train.loop import FitResult
 from snowai.train.steps import discriminator_losses, generator_losses
 
 __all__ = [
+    "PRESETS",
     "DiscriminatorConfig",
     "DivergedError",
     "FitResult",
@@ -13,4 +22,5 @@ __all__ = [
     "discriminator_losses",
     "fit",
     "generator_losses",
+    "training_preset",
 ]

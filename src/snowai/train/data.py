@@ -1,14 +1,16 @@
 """The order in which pairs are seen: a function of seed and step, so a run can go on anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from snowai.image import BadImage
 from snowai.pairs import Pair
 
-__all__ = ["BatchOrder", "make_loader"]
+__all__ = ["BatchOrder", "Readable", "make_loader"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,38 @@ class BatchOrder:
         return torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
 
 
-def make_loader(pairs: Dataset[Pair], order: BatchOrder, *, workers: int) -> "DataLoader[Pair]":
+class Readable(Dataset[tuple[Pair, int]]):
+    """Pairs, each with -1; in place of one that cannot be read the next one, with the bad index.
+
+    Args:
+        pairs: Any pairs.
+        skip: Off: one that cannot be read is an error.
+
+    Raises:
+        BadImage: None can be read, or one cannot and ``skip`` is off.
+    """
+
+    def __init__(self, pairs: Dataset[Pair], *, skip: bool) -> None:
+        self.pairs, self.count, self.skip = pairs, len(cast("Sized", pairs)), skip
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Pair, int]:
+        """Read one pair, or the next that can be read."""
+        for step in range(self.count):
+            try:
+                return self.pairs[(index + step) % self.count], index if step else -1
+            except (BadImage, FileNotFoundError):
+                if not self.skip:
+                    raise
+        raise BadImage("None of the pairs can be read.")
+
+
+def make_loader(
+    pairs: Dataset[tuple[Pair, int]], order: BatchOrder, *, workers: int
+) -> "DataLoader[tuple[Pair, int]]":
     """Return a loader that follows the order and leaves torch's random state alone."""
     return DataLoader(
         pairs,

@@ -2,10 +2,11 @@
 
 import copy
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,10 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from snowai._files import append_line, write_text
-from snowai.analysis import sheet
 from snowai.checkpoint import save
-from snowai.image import write_image
-from snowai.losses import adversarial_warmup, weighted_sum
-from snowai.models import MultiScaleDiscriminator
+from snowai.image import BadImage, write_image
+from snowai.losses import adversarial_warmup, equivariance_loss, random_view, weighted_sum
+from snowai.models import AlphaGate
 from snowai.pairs import Pair, PairAugment
 from snowai.runs import (
     DivergedError,
@@ -32,15 +32,18 @@ from snowai.runs import (
     update_ema,
 )
 from snowai.train.config import TrainConfig
-from snowai.train.data import BatchOrder, make_loader
+from snowai.train.data import BatchOrder, Readable, make_loader
+from snowai.train.learner import Learner
 from snowai.train.steps import discriminator_losses, generator_losses
+from snowai.train.validation import Progress, draw_samples, validate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["DivergedError", "FitResult", "fit"]
+__all__ = ["FitResult", "Run"]
 
 STATE, NETWORK, METRICS = "state.safetensors", "network.safetensors", "metrics.jsonl"
+BEST = "best.safetensors"
 _R1_EVERY = 16
 
 
@@ -50,69 +53,22 @@ class FitResult:
 
     Args:
         network: Averaged weights, in evaluation mode.
-        folder: Holds network.safetensors, state.safetensors, metrics.jsonl and samples/.
+        folder: Holds network.safetensors, state.safetensors, metrics.jsonl and samples/, and
+            best.safetensors where there were pairs to validate on.
         metrics: Last logged losses by name.
+        best: Lowest validation distance, of best.safetensors.
+        skipped: Pairs that could not be read.
     """
 
     network: nn.Module
     folder: Path
     metrics: Mapping[str, float]
+    best: float | None = None
+    skipped: int = 0
 
 
-def fit(
-    network: nn.Module,
-    pairs: Dataset[Pair],
-    folder: str | Path,
-    *,
-    config: TrainConfig | None = None,
-    perceptual: nn.Module | None = None,
-    augment: nn.Module | None = None,
-    samples: Dataset[Pair] | None = None,
-    resume: bool = False,
-) -> FitResult:
-    """Train a network on pairs.
-
-    Runs as it is on a CPU or one GPU, and on several under ``accelerate launch``. Every
-    ``save_every`` steps the whole state goes to the disk at once; after a kill, ``resume=True``
-    goes on from there, bit by bit as the run would have gone on the same machine.
-
-    Args:
-        network: Called with (photo, eye_mask), e.g. :class:`snowai.EyeMaskInput`.
-        pairs: The training pairs, e.g. :class:`snowai.PairDataset`.
-        folder: Gets network.safetensors (averaged weights), state.safetensors, metrics.jsonl,
-            config.json and samples/.
-        config: The run's numbers.
-        perceptual: Called with (prediction, target); required when its weight is above 0.
-        augment: Changes a batch of pairs; default :class:`snowai.pairs.PairAugment`.
-        samples: Pairs on the sample sheets; default the training pairs.
-        resume: Go on from the folder's state when there is one.
-
-    Returns:
-        The trained network and where things are.
-
-    Raises:
-        DivergedError: A loss became infinite or no number.
-        FileExistsError: The folder holds a run and ``resume`` is off.
-        ValueError: The configuration does not fit the arguments.
-        ImportError: accelerate is missing.
-    """
-    config = config or TrainConfig()
-    if config.weights.perceptual > 0 and perceptual is None:
-        raise ValueError(
-            "weights.perceptual is above 0 but there is no perceptual loss: pass perceptual="
-            "PerceptualLoss(...) or LPIPSLoss(...), or set the weight to 0."
-        )
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        run = _Run(network, pairs, Path(folder), config, perceptual, augment or PairAugment())
-        run.samples = samples or pairs
-        return run.go(resume=resume)
-
-
-class _Run:
-    """One call of :func:`fit`: the moving parts and the steps that move them."""
-
-    samples: Dataset[Pair]
+class Run:
+    """One call of :func:`snowai.fit`: the moving parts and the steps that move them."""
 
     def __init__(
         self,
@@ -120,218 +76,315 @@ class _Run:
         pairs: Dataset[Pair],
         folder: Path,
         config: TrainConfig,
-        perceptual: nn.Module | None,
-        augment: nn.Module,
+        *,
+        judges: Mapping[str, nn.Module | None],
+        augment: nn.Module | None = None,
+        samples: Dataset[Pair] | None = None,
+        validation: Dataset[Pair] | None = None,
     ) -> None:
-        self.config, self.folder, self.pairs, self.augment = config, folder, pairs, augment
-        self.accelerator = make_accelerator()
+        self.config, self.folder, self.pairs = config, folder, pairs
+        self.augment = augment or PairAugment()
+        self.samples, self.validation = samples or validation or pairs, validation
+        self.accelerator = make_accelerator(config.trackers, folder)
         self.device = self.accelerator.device
         self.network = place(network, self.device).train()
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        wanted = config.weights.perceptual > 0
-        self.perceptual = place(perceptual, self.device) if wanted and perceptual else None
-        self.modules: dict[str, nn.Module] = {"network": self.network, "ema": self.ema}
-        self.optimizers = {"network": _adam(self.network, config.learning_rate, (0.9, 0.99))}
-        self.discriminator: nn.Module | None = None
-        if config.needs_discriminator:
-            self.discriminator = place(
-                MultiScaleDiscriminator(condition_channels=4, **asdict(config.discriminator)),
-                self.device,
-            )
-            self.modules["discriminator"] = self.discriminator
-            rate = config.discriminator_learning_rate
-            self.optimizers["discriminator"] = _adam(self.discriminator, rate, (0.5, 0.99))
-        self.weights = asdict(config.weights)
-        # Wrapped for several devices; self.network and self.discriminator stay the bare ones.
-        self.wrapped = {
-            name: self.accelerator.prepare(module)
-            for name, module in self.modules.items()
-            if name != "ema"
+        self.alpha = _Alpha(self.network)
+        self.judges = {
+            name: place(judge, self.device) if judge is not None else None
+            for name, judge in judges.items()
         }
-        self.stepped = {name: self.accelerator.prepare(o) for name, o in self.optimizers.items()}
+        self.learners = {
+            "network": Learner(
+                "network",
+                self.network,
+                self.accelerator,
+                rate=config.learning_rate,
+                betas=(0.9, 0.99),
+                clip=config.clip,
+                compiled=config.compile,
+            )
+        }
+        if config.needs_discriminator:
+            self.learners["discriminator"] = Learner(
+                "discriminator",
+                place(config.discriminator.build(), self.device),
+                self.accelerator,
+                rate=config.discriminator_learning_rate,
+                betas=(0.5, 0.99),
+                clip=config.clip,
+            )
+        self.weights = asdict(config.weights)
+        self.progress = Progress()
+        self.skipped: set[int] = set()
 
     def go(self, *, resume: bool) -> FitResult:
         """Train from the start or from the saved state to the last step."""
-        start = self._start(resume=resume)
+        step = self._start(resume=resume)
         metrics: dict[str, float] = {}
-        main = self.accelerator.is_main_process
-        bar = tqdm(total=self.config.steps, initial=start, desc="training", disable=not main)
-        batches = self._batches(start)
-        for step in range(start, self.config.steps):
-            losses = self._step(next(batches), step)
-            done = step + 1
-            last = done == self.config.steps
-            if done % self.config.log_every == 0 or last:
+        bar = tqdm(
+            total=self.config.steps, initial=step, desc="training", disable=not self._is_main
+        )
+        self._track_from(step)
+        batches = self._batches(step)
+        while step < self.config.steps and not self.progress.stopped:
+            try:
+                losses = self.step(batches, step)
+            except DivergedError as error:
+                step = self._roll_back(step, error)
+                batches, bar.n = self._batches(step), step
+                continue
+            step += 1
+            if self._due(step, self.config.log_every):
                 metrics = {name: float(loss) for name, loss in losses.items()}
-                self._log(done, metrics)
+                self._log(step, metrics)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in metrics.items()})
-            if done % self.config.sample_every == 0 or last:
-                self._draw(done)
-            if done % self.config.save_every == 0 or last:
-                self._save(done)
+            if self._due(step, self.config.sample_every):
+                self._draw(step)
+            if self.validation is not None and self._due(step, self.config.validate_every):
+                self._validate(step)
+            if self._due(step, self.config.save_every) or self.progress.stopped:
+                self._save(step)
             bar.update()
         bar.close()
         self.accelerator.wait_for_everyone()
-        return FitResult(self.ema, self.folder, metrics)
+        self.accelerator.end_training()
+        return FitResult(self.ema, self.folder, metrics, self.progress.best, len(self.skipped))
 
-    def _step(self, pair: Pair, step: int) -> dict[str, Tensor]:
-        """Update network, average and discriminator once; return the losses."""
-        factor = self.config.learning_rate_factor(step)
-        for name, rate in (
-            ("network", self.config.learning_rate),
-            ("discriminator", self.config.discriminator_learning_rate),
-        ):
-            for group in self.optimizers[name].param_groups if name in self.optimizers else []:
-                group["lr"] = rate * factor
-        judged = self.discriminator is not None and (
+    def step(self, batches: Iterator[Pair], step: int) -> dict[str, Tensor]:
+        """Update network, average and discriminator once; return the last batch's losses."""
+        factor = self.config.learning_rate_factor(step) * self.progress.rate_factor
+        for learner in self.learners.values():
+            learner.start(factor)
+        losses: dict[str, Tensor] = {}
+        judged = "discriminator" in self.learners and (
             step >= self.config.adversarial_from * self.config.steps
         )
-        with self._autocast():
-            prediction = self.wrapped["network"](pair.photo, pair.eye_mask).float()
-            losses = generator_losses(
-                prediction,
-                pair,
-                discriminator=self.discriminator if judged else None,
-                perceptual=self.perceptual,
-                eye_gain=self.config.eye_gain,
-                eye_grow=self.config.eye_grow,
-                gan=self.config.gan,
-            )
-        self._update("network", weighted_sum(losses, self._weights(step)), losses, step)
-        if judged:
-            losses |= self._judge(prediction, pair, step)
+        for batch in range(self.config.accumulate):
+            last = batch == self.config.accumulate - 1
+            losses = self._learn(next(batches), step, judged=judged, last=last)
+        for name, learner in self.learners.items():
+            if name == "network" or judged:
+                learner.finish()
         update_ema(self.ema, self.network, decay=self.config.ema, step=step)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """Return the losses' weights at a step: the judge's rise slowly."""
-        start, length = self.config.adversarial_from, self.config.adversarial_warmup
-        factor = adversarial_warmup(
-            step, start=round(start * self.config.steps), length=round(length * self.config.steps)
-        )
-        risen = {name: self.weights[name] * factor for name in ("adversarial", "feature_matching")}
-        return self.weights | risen
+    def _learn(self, pair: Pair, step: int, *, judged: bool, last: bool) -> dict[str, Tensor]:
+        """Add one batch's gradients to the network's and to the discriminator's."""
+        weights, share = self._weights(step), 1 / self.config.accumulate
+        with self._autocast():
+            prediction = self.learners["network"].run(pair.photo, pair.eye_mask).float()
+            losses = generator_losses(
+                prediction,
+                pair,
+                discriminator=self.learners["discriminator"].module if judged else None,
+                alpha=self.alpha.seen,
+                extra=self.config.extra_losses,
+                eye_gain=self.config.eye_gain,
+                eye_grow=self.config.eye_grow,
+                gan=self.config.gan,
+                **self.judges,
+            )
+            if weights["temporal"] > 0:
+                losses["temporal"] = equivariance_loss(
+                    self.learners["network"].run,
+                    pair.photo,
+                    pair.eye_mask,
+                    prediction,
+                    random_view(len(prediction)),
+                )
+        self.learners["network"].learn(weighted_sum(losses, weights), share=share, last=last)
+        return losses | (self._judge(prediction, pair, step, last=last) if judged else {})
 
-    def _judge(self, prediction: Tensor, pair: Pair, step: int) -> dict[str, Tensor]:
-        with_r1 = self.config.r1 > 0 and step % _R1_EVERY == 0
+    def _judge(self, prediction: Tensor, pair: Pair, step: int, *, last: bool) -> dict[str, Tensor]:
+        learner, config = self.learners["discriminator"], self.config
         with self._autocast():
             losses = discriminator_losses(
                 prediction,
                 pair,
-                discriminator=self.wrapped["discriminator"],
-                gan=self.config.gan,
-                with_r1=with_r1,
+                discriminator=learner.wrapped,
+                gan=config.gan,
+                with_r1=config.r1 > 0 and step % _R1_EVERY == 0,
+                with_mismatch=config.discriminator.mismatch > 0,
             )
         # The penalty is drawn every 16th step only, so it counts 16 times.
-        weights = {"discriminator": 1.0, "r1": self.config.r1 / 2 * _R1_EVERY}
-        self._update("discriminator", weighted_sum(losses, weights), losses, step)
+        weights = {
+            "discriminator": 1.0,
+            "r1": config.r1 / 2 * _R1_EVERY,
+            "mismatch": config.discriminator.mismatch,
+        }
+        learner.learn(weighted_sum(losses, weights), share=1 / config.accumulate, last=last)
         return losses
+
+    def _weights(self, step: int) -> dict[str, float]:
+        """Return the losses' weights at a step: the judge's and the temporal one rise slowly."""
+        steps, config = self.config.steps, self.config
+        judge = adversarial_warmup(
+            step,
+            start=round(config.adversarial_from * steps),
+            length=round(config.adversarial_warmup * steps),
+        )
+        start = round(config.temporal_from * steps)
+        factors = {
+            "adversarial": judge,
+            "feature_matching": judge,
+            "temporal": adversarial_warmup(step, start=start, length=steps - start),
+        }
+        return {name: weight * factors.get(name, 1.0) for name, weight in self.weights.items()}
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.config.precision)
 
-    def _update(self, name: str, total: Tensor, losses: Mapping[str, Tensor], step: int) -> None:
-        """Take one optimiser step, or stop before the damage is done."""
-        if not bool(torch.isfinite(total)):
-            shown = ", ".join(f"{key} {loss.item():.3g}" for key, loss in losses.items())
-            state = self.folder / STATE
-            kept = (
-                f"the last good state is {state}" if state.is_file() else "no state was saved yet"
-            )
-            raise DivergedError(
-                f"Training diverged at step {step + 1}: {shown}; {kept}. "
-                "Lower learning_rate or weights.adversarial and resume."
-            )
-        self.stepped[name].zero_grad()
-        self.accelerator.backward(total)
-        if self.config.clip > 0:
-            self.accelerator.clip_grad_norm_(self.wrapped[name].parameters(), self.config.clip)
-        self.stepped[name].step()
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.config.steps
 
     def _batches(self, start: int) -> Iterator[Pair]:
         order = BatchOrder(
             count=len(cast("Sized", self.pairs)),
             batch_size=self.config.batch_size,
             seed=self.config.seed,
-            start=start,
+            start=start * self.config.accumulate,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
             weights=getattr(self.pairs, "weights", None),
         )
-        for batch in make_loader(self.pairs, order, workers=self.config.workers):
+        loader = make_loader(self._readable(self.pairs), order, workers=self.config.workers)
+        for batch, bad in loader:
+            self._name_skipped(bad)
             parts = [part.to(self.device, non_blocking=True) for part in batch]
             yield cast("Pair", self.augment(Pair(*parts)))
+
+    def _readable(self, pairs: Dataset[Pair]) -> Readable:
+        return Readable(pairs, skip=self.config.bad_pairs == "skip")
+
+    def _name_skipped(self, bad: Tensor) -> None:
+        """Say which pairs could not be read, each once."""
+        for index in set(bad.tolist()) - {-1} - self.skipped:
+            self.skipped.add(index)
+            try:
+                self.pairs[index]
+            except (BadImage, FileNotFoundError) as error:
+                tqdm.write(f"Skipped a pair, {len(self.skipped)} so far: {error}", file=sys.stderr)
 
     def _start(self, *, resume: bool) -> int:
         """Prepare the folder and return the first step."""
         state = self.folder / STATE
-        if not state.is_file() or not resume:
-            if state.is_file():
-                raise FileExistsError(
-                    f"{self.folder} holds a training run; pass resume=True to go on with it, "
-                    "or choose another folder."
-                )
-            # Each process draws its own augmentations.
-            torch.manual_seed(self.config.seed + self.accelerator.process_index)
-            if self.accelerator.is_main_process:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / METRICS).unlink(missing_ok=True)
-                text = json.dumps(self.config.to_dict(), indent=2) + "\n"
-                write_text(self.folder / "config.json", text)
-            return 0
-        facts, random_states = load_state(state, modules=self.modules, optimizers=self.optimizers)
+        if state.is_file() and not resume:
+            raise FileExistsError(
+                f"{self.folder} holds a training run; pass resume=True to go on with it, "
+                "or choose another folder."
+            )
+        if state.is_file():
+            return self._load()
+        # Each process draws its own augmentations.
+        torch.manual_seed(self.config.seed + self.accelerator.process_index)
+        if self._is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / METRICS).unlink(missing_ok=True)
+            text = json.dumps(self.config.to_dict(), indent=2) + "\n"
+            write_text(self.folder / "config.json", text)
+        return 0
+
+    def _load(self) -> int:
+        """Go back to the saved state and return its step."""
+        facts, random_states = load_state(self.folder / STATE, **self._parts())
         rank = f"{self.accelerator.process_index}."
         own = {k.removeprefix(rank): v for k, v in random_states.items() if k.startswith(rank)}
         set_random_state(own, self.device)
+        self.progress = Progress(**facts.get("progress", {}))
         step = int(facts["step"])
-        if self.accelerator.is_main_process:
+        if self._is_main:
             forget_after(self.folder / METRICS, step)
         return step
+
+    def _roll_back(self, step: int, error: DivergedError) -> int:
+        """Return to the last state with half the learning rate, or give up."""
+        state, used = self.folder / STATE, self.progress.rollbacks
+        if not state.is_file() or used >= self.config.rollbacks:
+            kept = (
+                f"the last good state is {state}" if state.is_file() else "no state was saved yet"
+            )
+            tried = f" after {used} times going back" if used else ""
+            raise DivergedError(
+                f"Training diverged at step {step + 1}{tried}: {error}; {kept}. "
+                "Lower learning_rate or weights.adversarial and resume."
+            ) from None
+        back = self._load()
+        self.progress = replace(self.progress, rollbacks=used + 1, rate_factor=0.5 ** (used + 1))
+        if self._is_main:
+            tqdm.write(
+                f"Diverged at step {step + 1} ({error}); going on from step {back} with "
+                f"{self.progress.rate_factor:g} of the learning rate.",
+                file=sys.stderr,
+            )
+        return back
+
+    def _validate(self, step: int) -> None:
+        """Measure the averaged network; keep the best; stop when nothing got better for long."""
+        pairs = self._readable(cast("Dataset[Pair]", self.validation))
+        found = validate(self.ema, pairs, self.config, self.device, self.judges["perceptual"])
+        self.progress = self.progress.after(found, step, patience=self.config.patience)
+        self._log(step, {f"validation_{name}": value for name, value in found.items()})
+        if self._is_main and self.progress.best_step == step:
+            self._write(BEST, step, validation=found)
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what the state file holds, by name."""
+        modules = {name: learner.module for name, learner in self.learners.items()}
+        return {
+            "modules": modules | {"ema": self.ema},
+            "optimizers": {name: learner.optimizer for name, learner in self.learners.items()},
+        }
 
     def _save(self, step: int) -> None:
         own = get_random_state(self.device)
         ranked = {f"{self.accelerator.process_index}.{key}": value for key, value in own.items()}
         random_states = _gather(self.accelerator, ranked)
-        if not self.accelerator.is_main_process:
+        if not self._is_main:
             return
-        save(
-            self.ema,
-            self.folder / NETWORK,
-            provenance={"steps": step, "training": self.config.to_dict()},
-        )
-        save_state(
-            self.folder / STATE,
-            modules=self.modules,
-            optimizers=self.optimizers,
-            random_states=random_states,
-            facts={"step": step, "config": self.config.to_dict()},
-        )
+        self._write(NETWORK, step)
+        facts = {"step": step, "config": self.config.to_dict(), "progress": asdict(self.progress)}
+        save_state(self.folder / STATE, random_states=random_states, facts=facts, **self._parts())
+
+    def _write(self, name: str, step: int, **facts: object) -> None:
+        """Write the averaged network to a checkpoint."""
+        provenance = {"steps": step, "training": self.config.to_dict()} | facts
+        save(self.ema, self.folder / name, provenance=provenance)
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
-        if self.accelerator.is_main_process:
-            rate = self.config.learning_rate * self.config.learning_rate_factor(step - 1)
+        rate = self.learners["network"].optimizer.param_groups[0]["lr"]
+        if self._is_main:
             append_line(self.folder / METRICS, {"step": step, "learning_rate": rate, **metrics})
+        if self.config.trackers:
+            self.accelerator.log({"learning_rate": rate, **metrics}, step=step)
+
+    def _track_from(self, step: int) -> None:
+        """Open the trackers."""
+        if self.config.trackers:
+            facts = {"first_step": step, "config": json.dumps(self.config.to_dict())}
+            self.accelerator.init_trackers("snowai", config=facts)
 
     def _draw(self, step: int) -> None:
-        """Write a sheet of the first pairs: photo, eye mask, prediction, target."""
-        if not self.accelerator.is_main_process:
-            return
-        rows = []
-        for index in range(min(4, len(cast("Sized", self.samples)))):
-            pair = self.samples[index]
-            with torch.no_grad():
-                drawn = self.ema(
-                    pair.photo[None].to(self.device), pair.eye_mask[None].to(self.device)
-                )
-            rows.append([pair.photo, pair.eye_mask, drawn[0], pair.styled])
-        picture = sheet(rows, titles=["photo", "eye mask", f"step {step}", "target"])
-        write_image(self.folder / "samples" / f"{step:07d}.png", picture)
+        if self._is_main:
+            picture = draw_samples(self.ema, self._readable(self.samples), step, self.device)
+            write_image(self.folder / "samples" / f"{step:07d}.png", picture)
+
+    @property
+    def _is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
 
 
-def _adam(
-    module: nn.Module, learning_rate: float, betas: tuple[float, float]
-) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=betas)
+class _Alpha:
+    """Listens to a network's alpha while it runs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.seen: Tensor | None = None
+        for part in network.modules():
+            if isinstance(part, AlphaGate):
+                part.register_forward_hook(self._see)
+
+    def _see(self, _gate: nn.Module, _inputs: object, alpha: Tensor) -> None:
+        self.seen = alpha
 
 
 def _gather(accelerator: "Accelerator", states: dict[str, Tensor]) -> dict[str, Tensor]:
