@@ -1,26 +1,26 @@
-"""How large and how fast the presets are: parameters, MACs, and latency as ratios in one run.
+"""How large and how fast the presets are, beside well-known generators and anybody's .onnx.
 
-    nox -s bench -- networks [--size 256] [--threads 2] [--rounds 20]
+    nox -s bench -- networks [--size 256] [--peers ../shared/data/peers/*.onnx]
 
-Each round times every network once, in random order, in torch and in ONNX Runtime; the ratio of a
-network is the median over rounds of its time to se_unet_base's in the same round, so that a busy
-machine slows both. BatchNorm is folded by ONNX Runtime; torch runs channels_last.
+Peers: AnimeGANv2's, pix2pixHD-like and pix2pix's generators (textbook_networks.py), the Unet of
+segmentation_models_pytorch on a MobileNetV3-small encoder, and .onnx files with one picture as
+input. All take turns in one process; a ratio is the median over rounds of a network's time to
+se_unet_base's in the same round, so that a busy machine slows both.
 """
 
-import io
-import random
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import onnxruntime
+import segmentation_models_pytorch as smp
 import torch
 import tyro
 from results import write_section
+from textbook_networks import TEXTBOOK
+from timing import in_onnxruntime, in_torch, interleave, onnx_bytes, ratio, typical
 from torch import nn
 
-from snowai.models import create_model, list_models, model_cost
+from snowai.models import create_model, list_models, model_cost, prepare_for_inference
 
 REFERENCE = "se_unet_base"
 
@@ -33,90 +33,66 @@ class Arguments:
         size: Side of the images, in pixels.
         threads: Of each runtime.
         rounds: Times that each network is timed.
+        peers: ONNX files to time besides, e.g. ../shared/data/peers/*.onnx.
     """
 
     size: int = 256
     threads: int = 2
-    rounds: int = 20
+    rounds: int = 15
+    peers: tuple[Path, ...] = ()
 
 
 def main(arguments: Arguments) -> None:
-    """Measure every preset and write the table."""
+    """Measure every network and write the table."""
     torch.set_num_threads(arguments.threads)
     image = torch.rand(1, 4, arguments.size, arguments.size)
-    networks = {name: create_model(name).eval() for name in list_models()}
-    sizes = {name: model_cost(network, image) for name, network in networks.items()}
-    runtimes = {
-        "torch": {name: in_torch(network, image) for name, network in networks.items()},
-        "ONNX Runtime": {
-            name: in_onnxruntime(network, image, arguments.threads)
-            for name, network in networks.items()
-        },
+    networks = make_networks()
+    inputs = {name: image if name in list_models() else image[:, :3] for name in networks}
+    sizes = {name: model_cost(network, inputs[name]) for name, network in networks.items()}
+    torch_calls = {name: in_torch(network, inputs[name]) for name, network in networks.items()}
+    onnx_calls: dict[str, Callable[[], object]] = {
+        name: in_onnxruntime(
+            onnx_bytes(network, inputs[name]), inputs[name], threads=arguments.threads
+        )
+        for name, network in networks.items()
     }
-    times = {runtime: interleave(calls, arguments.rounds) for runtime, calls in runtimes.items()}
+    for peer in arguments.peers:
+        onnx_calls[peer.name] = in_onnxruntime(peer, image[:, :3], threads=arguments.threads)
+    in_torch_rounds = interleave(torch_calls, arguments.rounds)
+    in_onnx_rounds = interleave(onnx_calls, arguments.rounds)
+    peers = " --peers ../shared/data/peers/*.onnx" if arguments.peers else ""
     lines = [
-        f"Input 4 x {arguments.size} x {arguments.size}, batch 1, {arguments.threads} threads, "
-        f"{arguments.rounds} interleaved rounds. Command: `nox -s bench -- networks`. "
-        f"Ratios are to {REFERENCE} in the same round (medians); milliseconds are this machine's.",
+        f"Batch 1, {arguments.size} x {arguments.size}, {arguments.threads} threads, "
+        f"{arguments.rounds} interleaved rounds; ours take 4 channels and are folded. Command: "
+        f"`nox -s bench -- networks --size {arguments.size}{peers}`. Ratios are to {REFERENCE} in "
+        "the same round (medians); milliseconds are this machine's.",
         "",
-        "| preset | M parameters | GMAC | torch, ratio (ms) | ONNX Runtime, ratio (ms) |",
+        "| network | M parameters | GMAC | torch, ratio (ms) | ONNX Runtime, ratio (ms) |",
         "|---|---|---|---|---|",
     ]
-    for name, (parameters, macs) in sizes.items():
+    for name in onnx_calls:
+        parameters, macs = sizes.get(name, (0, 0))
         cells = [
-            f"{ratio(rounds, name):.2f} ({statistics.median(r[name] for r in rounds) * 1e3:.1f})"
-            for rounds in times.values()
+            name,
+            f"{parameters / 1e6:.2f}" if parameters else "",
+            f"{macs / 1e9:.2f}" if macs else "",
+            *(
+                f"{ratio(rounds, name, REFERENCE):.2f} ({typical(rounds, name):.1f})"
+                if name in rounds[0]
+                else ""
+                for rounds in (in_torch_rounds, in_onnx_rounds)
+            ),
         ]
-        cells = [name, f"{parameters / 1e6:.2f}", f"{macs / 1e9:.2f}", *cells]
         lines.append("| " + " | ".join(cells) + " |")
-    write_section("networks", "\n".join(lines))
+    write_section(f"networks at {arguments.size}", "\n".join(lines))
 
 
-def in_torch(network: nn.Module, image: torch.Tensor) -> Callable[[], object]:
-    """Return a call that runs the network in torch."""
-    network = network.to(memory_format=torch.channels_last)
-    image = image.contiguous(memory_format=torch.channels_last)
-
-    def call() -> object:
-        with torch.inference_mode():
-            return network(image)
-
-    return call
-
-
-def in_onnxruntime(network: nn.Module, image: torch.Tensor, threads: int) -> Callable[[], object]:
-    """Return a call that runs the exported network."""
-    program = torch.onnx.export(network, (image,), dynamo=True, verbose=False)
-    buffer = io.BytesIO()
-    program.save(buffer)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Waiting threads of the other sessions would otherwise spin on the cores that this one needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(
-        buffer.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
-    feed = {session.get_inputs()[0].name: image.numpy()}
-    return lambda: session.run(None, feed)
-
-
-def interleave(calls: Mapping[str, Callable[[], object]], rounds: int) -> list[dict[str, float]]:
-    """Return each call's seconds in every round; the second of two runs counts."""
-    shuffled, measured = random.Random(0), []
-    for _ in range(rounds):
-        seconds = {}
-        for name in shuffled.sample(list(calls), len(calls)):
-            calls[name]()
-            start = time.perf_counter()
-            calls[name]()
-            seconds[name] = time.perf_counter() - start
-        measured.append(seconds)
-    return measured
-
-
-def ratio(rounds: list[dict[str, float]], name: str) -> float:
-    """Return the median ratio to the reference."""
-    return statistics.median(seconds[name] / seconds[REFERENCE] for seconds in rounds)
+def make_networks() -> dict[str, nn.Module]:
+    """Return our presets, folded, and the peers."""
+    ours = {name: prepare_for_inference(create_model(name)) for name in list_models("se_unet*")}
+    peers = {name: make().eval() for name, make in TEXTBOOK.items()}
+    unet = smp.Unet("timm-mobilenetv3_small_100", encoder_weights=None, classes=3).eval()
+    return ours | peers | {"smp Unet, MobileNetV3-small": unet}
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ from snowai.losses import (
 )
 from snowai.models import (
     ComponentDiscriminator,
+    EditNet,
     EyeMaskInput,
     FaceDiscriminator,
+    GlobalContext,
     MappingNetwork,
     MultiScaleDiscriminator,
     PatchDiscriminator,
@@ -123,6 +125,16 @@ CASES = {
         lambda b: (b, 3, 32, 32),
         True,
     ),
+    **{
+        f"EditNet-{norm}": Case(
+            lambda norm=norm: EditNet(widths=(8, 8), blocks=1, norm=norm),
+            image(4, 45),
+            lambda b: (b, 3, 45, 45),
+            True,
+        )
+        for norm in ("batch", "layer", "none")
+    },
+    "GlobalContext": Case(lambda: GlobalContext(3, 8), image(3, 64), lambda b: (b, 8)),
     **{
         f"PatchDiscriminator-{norm}{'-se' if se else ''}": Case(
             lambda norm=norm, se=se: PatchDiscriminator(width=8, norm=norm, se=se),

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BadImage": "snowai.image",
     "BlendRecipe": "snowai.styles",
+    "EditNet": "snowai.models",
     "EyeMaskInput": "snowai.models",
     "FaceFilter": "snowai.filters",
     "LPIPSLoss": "snowai.losses",
@@ -20,6 +21,7 @@ _HOMES = {
     "PairDataset": "snowai.pairs",
     "PatchDiscriminator": "snowai.models",
     "PerceptualLoss": "snowai.losses",
+    "PhotoFilter": "snowai.filters",
     "RenderPlan": "snowai.pairs",
     "SEUNet": "snowai.models",
     "StyleGAN2Discriminator": "snowai.models",

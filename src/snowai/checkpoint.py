@@ -33,6 +33,7 @@ __all__ = [
 
 KNOWN_CLASSES: Mapping[str, str] = {
     "SEUNet": "snowai.models.unet",
+    "EditNet": "snowai.models.edit",
     "PatchDiscriminator": "snowai.models.discriminator",
     "MultiScaleDiscriminator": "snowai.models.discriminator",
     "ComponentDiscriminator": "snowai.models.discriminator",
@@ -41,6 +42,7 @@ KNOWN_CLASSES: Mapping[str, str] = {
     "StyleGAN2Generator": "snowai.models.stylegan2",
     "StyleGAN2Discriminator": "snowai.models.stylegan2",
     "FaceFilter": "snowai.filters",
+    "PhotoFilter": "snowai.filters",
 }
 """Class name in a header -> module that defines it."""
 

@@ -7,6 +7,7 @@ from snowai.models.discriminator import (
     MultiScaleDiscriminator,
     PatchDiscriminator,
 )
+from snowai.models.edit import EditNet, GlobalContext, edit_base, edit_large
 from snowai.models.eye_mask import EyeMaskInput, widen_input
 from snowai.models.growing import grow_discriminator, grow_generator
 from snowai.models.mobile import assert_mobile_ready, mobile_problems, prepare_for_inference
@@ -32,9 +33,11 @@ from snowai.models.unet import (
 __all__ = [
     "AlphaGate",
     "ComponentDiscriminator",
+    "EditNet",
     "EyeMaskInput",
     "FaceDiscriminator",
     "Features",
+    "GlobalContext",
     "MappingNetwork",
     "MultiScaleDiscriminator",
     "Noise",
@@ -45,6 +48,8 @@ __all__ = [
     "SynthesisNetwork",
     "assert_mobile_ready",
     "create_model",
+    "edit_base",
+    "edit_large",
     "grow_discriminator",
     "grow_generator",
     "layer_resolution",

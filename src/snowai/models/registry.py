@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from snowai._checks import check_choice
+from snowai.models.edit import edit_base, edit_large
 from snowai.models.unet import se_unet_base, se_unet_hq, se_unet_large, se_unet_tiny
 
 __all__ = ["create_model", "list_models", "model_cost"]
@@ -17,19 +18,22 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "se_unet_base": se_unet_base,
     "se_unet_large": se_unet_large,
     "se_unet_hq": se_unet_hq,
+    "edit_base": edit_base,
+    "edit_large": edit_large,
 }
 
 
-def create_model(name: str, *, in_channels: int = 4, output: str = "residual_alpha") -> nn.Module:
+def create_model(name: str, *, in_channels: int = 4, output: str | None = None) -> nn.Module:
     """Make a preset network with fresh weights.
 
     Args:
         name: One of :func:`list_models`.
         in_channels: 3 for RGB, 4 for RGB and an eye mask.
-        output: "rgb", "residual" or "residual_alpha"; see :class:`snowai.models.SEUNet`.
+        output: For a se_unet: "rgb", "residual" or "residual_alpha" (the default); see
+            :class:`snowai.models.SEUNet`.
 
     Raises:
-        ValueError: There is no such preset; the message lists them.
+        ValueError: There is no such preset (the message lists them), or it has no such output.
 
     Example:
         >>> network = create_model("se_unet_tiny", in_channels=3)
@@ -37,6 +41,10 @@ def create_model(name: str, *, in_channels: int = 4, output: str = "residual_alp
         torch.Size([1, 3, 64, 64])
     """
     check_choice(name, "name", MODELS)
+    if output is None:
+        return MODELS[name](in_channels)
+    if not name.startswith("se_unet"):
+        raise ValueError(f"{name} adds to the photo and takes no output; got {output!r}.")
     return MODELS[name](in_channels, output=output)
 
 

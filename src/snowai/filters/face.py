@@ -1,11 +1,9 @@
-"""FaceFilter: photo in, photo out."""
+"""FaceFilter: every face of a photo through the real-time network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,30 +19,13 @@ from snowai.faces import (
     feather_mask,
     paste_back,
 )
+from snowai.filters.result import FilterResult, check_strength, like, several
 from snowai.hub import from_pretrained
-from snowai.image import Photo, to_array, to_pil, to_tensor
+from snowai.image import Photo, to_tensor
 
-__all__ = ["FaceCrops", "FaceFilter", "FilterResult"]
+__all__ = ["FaceCrops", "FaceFilter"]
 
 _BATCH = 16  # Crops in one run of the network: bounds the memory of a photo with a crowd.
-
-
-@dataclass(frozen=True)
-class FilterResult:
-    """A filtered photo and what was found in it.
-
-    Args:
-        image: Of the kind that was given; a path gives a PIL image.
-        faces: The faces that were filtered, the largest first; empty when none was found.
-    """
-
-    image: Any
-    faces: Sequence[Landmarks]
-
-    @property
-    def found(self) -> bool:
-        """Whether any face was found; if not, ``image`` is the photo, unchanged."""
-        return len(self.faces) > 0
 
 
 class FaceCrops(NamedTuple):
@@ -127,25 +108,19 @@ class FaceFilter(nn.Module):
             on_missing: "keep" returns photos without a face unchanged; "error" raises.
         """
         check_choice(on_missing, "on_missing", ("keep", "error"))
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength must be in [0, 1]; got {strength}.")
-        if isinstance(photo, Tensor) and photo.dim() == 4:
-            photo = list(photo)
-        if isinstance(photo, Sequence) and not isinstance(photo, str):
-            results = [self(one, strength=strength, on_missing=on_missing) for one in photo]
+        check_strength(strength)
+        if (photos := several(photo)) is not None:
+            results = [self(one, strength=strength, on_missing=on_missing) for one in photos]
             return cast("list[FilterResult]", results)
+        photo = cast("Photo", photo)
         image = to_tensor(photo)
         crops = self.cut(image)
         if not crops.faces:
             if on_missing == "error":
                 raise ValueError("No face was found in the photo.")
-            return FilterResult(_like(photo, image), [])
-        drawn = self.draw(crops.images, crops.eye_masks)
-        filtered = image[None]
-        mask = feather_mask(self.size, feather=self.feather).to(image)
-        for crop, matrix in zip(drawn.to(image), crops.matrices.to(image), strict=True):
-            filtered = paste_back(filtered, crop[None], matrix[None], mask=mask, strength=strength)
-        return FilterResult(_like(photo, filtered[0]), crops.faces)
+            return FilterResult(like(photo, image), [])
+        filtered = self.lay(crops, image[None], strength=strength)
+        return FilterResult(like(photo, filtered[0]), crops.faces)
 
     def cut(self, photo: Photo) -> FaceCrops:
         """Find the faces of a photo and cut out what the network sees.
@@ -169,6 +144,25 @@ class FaceFilter(nn.Module):
         masks = eye_mask(points, (self.size, self.size), scheme=self.landmarker.scheme)
         return FaceCrops(crops, masks, matrices, faces)
 
+    def lay(self, crops: FaceCrops, photo: Tensor, *, strength: float = 1.0) -> Tensor:
+        """Draw the faces that were cut out and lay them onto a photo.
+
+        Args:
+            crops: See :meth:`cut`.
+            photo: :math:`(1, 3, H, W)`, the one that they were cut from, or what else became of it.
+            strength: 0 leaves the photo, 1 shows the whole faces.
+
+        Returns:
+            A new photo :math:`(1, 3, H, W)`.
+        """
+        if not crops.faces:
+            return photo.clone()
+        drawn = self.draw(crops.images, crops.eye_masks)
+        mask = feather_mask(self.size, feather=self.feather).to(photo)
+        for crop, matrix in zip(drawn.to(photo), crops.matrices.to(photo), strict=True):
+            photo = paste_back(photo, crop[None], matrix[None], mask=mask, strength=strength)
+        return photo
+
     @torch.no_grad()
     def draw(self, images: Tensor, eye_masks: Tensor) -> Tensor:
         """Run the network on crops; device and dtype are the network's.
@@ -188,19 +182,3 @@ class FaceFilter(nn.Module):
             )
         ]
         return torch.cat(drawn)
-
-
-def _like(photo: object, image: Tensor) -> object:
-    """Return an image (3, H, W) as the kind of thing that was given."""
-    image = image.detach().clamp(0, 1)
-    if isinstance(photo, Tensor):
-        return (
-            image.mul(255).round().to(torch.uint8)
-            if photo.dtype == torch.uint8
-            else image.to(photo)
-        )
-    if isinstance(photo, np.ndarray):
-        if photo.dtype == np.uint8:
-            return to_array(image)
-        return image.permute(1, 2, 0).cpu().numpy().astype(photo.dtype)
-    return to_pil(image)
