@@ -25,6 +25,7 @@ from snowai.faces import Landmarker, MediaPipeLandmarker, eye_openness
 from snowai.image import write_image
 from snowai.losses import LPIPSLoss
 from snowai.pairs import (
+    CachedPairs,
     Pair,
     PairDataset,
     Retouch,
@@ -33,6 +34,7 @@ from snowai.pairs import (
     retouch_pairs,
     write_pairs,
 )
+from snowai.train import LossWeights, TrainConfig
 
 RECIPE = RetouchRecipe(
     (
@@ -119,14 +121,19 @@ def one_split(split: str, arguments: Arguments) -> Path:
 def train(
     arm: str, seed: int, pairs: PairDataset, lpips: LPIPSLoss, arguments: Arguments
 ) -> nn.Module:
-    """Return a student, trained as the pairs_cute benchmark trains."""
-    how = pairs_cute.Arguments(
+    """Return a student; the recipe is the one that the figures in results.md were taken with."""
+    config = TrainConfig(
         steps=arguments.steps,
         batch_size=arguments.batch_size,
+        learning_rate=1e-3,
+        precision="bf16",
         seed=seed,
-        work=arguments.work / arm,
+        weights=LossWeights(perceptual=10.0, adversarial=0.0, feature_matching=0.0),
+        sample_every=100,
+        save_every=100,
     )
-    return pairs_cute.train("mask", pairs, lpips, how)
+    folder = arguments.work / arm / f"{arguments.steps}-{seed}"
+    return pairs_cute.train_base(CachedPairs(pairs), folder, config, lpips)
 
 
 @torch.no_grad()

@@ -11,7 +11,15 @@ import onnxruntime
 import torch
 from torch import nn
 
-__all__ = ["in_onnxruntime", "in_torch", "interleave", "onnx_bytes", "ratio", "typical"]
+__all__ = [
+    "in_onnxruntime",
+    "in_torch",
+    "interleave",
+    "onnx_bytes",
+    "ratio",
+    "session_of",
+    "typical",
+]
 
 _BLOCK = 0.2  # Seconds for which a call is repeated in one round.
 
@@ -54,15 +62,7 @@ def in_onnxruntime(
     model: bytes | Path, *inputs: torch.Tensor, threads: int
 ) -> Callable[[], object]:
     """Return a call that runs an ONNX model; pictures go in as (B, H, W, C) where it wants that."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Waiting threads of the other sessions would otherwise spin on the cores that this one needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
+    session = session_of(model, threads)
     feed = {
         wanted.name: (one.permute(0, 2, 3, 1) if wanted.shape[-1] == 3 else one)
         .contiguous()
@@ -70,6 +70,27 @@ def in_onnxruntime(
         for wanted, one in zip(session.get_inputs(), inputs, strict=True)
     }
     return lambda: session.run(None, feed)
+
+
+def session_of(
+    model: bytes | Path, threads: int, *, spin: bool = False
+) -> onnxruntime.InferenceSession:
+    """Return a session on the CPU.
+
+    Args:
+        model: The ONNX model or its file.
+        threads: For each operator.
+        spin: Let idle threads wait busily, as ONNX Runtime does by itself: faster alone, but the
+            cores that other sessions need are then taken.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
 
 
 def onnx_bytes(network: nn.Module, *inputs: torch.Tensor) -> bytes:

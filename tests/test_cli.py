@@ -24,7 +24,7 @@ def test_apply_takes_folders_and_says_who_has_no_face(photos, tmp_path, capsys):
     assert main(["apply", str(photos), "-o", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "b.png: no face found; written unchanged" in said
-    assert "2 of 2 photos" in said
+    assert "2 of 2 written" in said
     assert read_image(tmp_path / "out" / "a.png").shape == (3, 512, 512)
     assert read_image(tmp_path / "out" / "b.png").max() == 0
 

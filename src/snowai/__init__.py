@@ -30,6 +30,8 @@ _HOMES = {
     "TrainConfig": "snowai.train",
     "blend": "snowai.styles",
     "create_model": "snowai.models",
+    "filter_frames": "snowai.video",
+    "filter_video": "snowai.video",
     "fit": "snowai.train",
     "from_pretrained": "snowai.hub",
     "layer_swap": "snowai.styles",

@@ -92,7 +92,7 @@ def test_alpha_mixes_photo_and_paint():
     image = torch.rand(1, 4, 64, 64)
     alpha = network.alpha(image)
     assert alpha.shape == (1, 1, 64, 64)
-    nn.init.constant_(network.head.bias[-1:], -1e4)
+    nn.init.constant_(network.head.bias[-4:], -1e4)
     assert torch.equal(network(image), image[:, :3])  # alpha 0 leaves the photo
 
 

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from snowai.image import read_image, write_image
-from snowai.pairs import PairDataset, PairRecord, check_pairs, read_pairs, split_of, write_pairs
+from snowai.pairs import (
+    MixedPairs,
+    PairDataset,
+    PairRecord,
+    check_pairs,
+    read_pairs,
+    split_of,
+    write_pairs,
+)
 
 
 @pytest.fixture
@@ -215,3 +223,16 @@ def test_hugging_face_reads_the_same_columns(faces):
         row = json.loads(line)
         assert (faces / row["photo_file_name"]).is_file()
         assert (faces / row["styled_file_name"]).is_file()
+
+
+def test_mixed_sets_keep_their_weights(tiny_pairs):
+    plain = PairDataset(tiny_pairs, size=64)
+    assert MixedPairs([plain, plain]).weights is None
+
+    class Weighted(list):
+        weights = torch.tensor([3.0, 4.0])
+
+    mixed = MixedPairs([plain, Weighted([plain[0], plain[1]])])
+    assert len(mixed) == 10
+    assert mixed.weights.tolist() == [1.0] * 8 + [3.0, 4.0]
+    torch.testing.assert_close(mixed[9].photo, plain[1].photo)

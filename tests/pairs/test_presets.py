@@ -4,15 +4,18 @@ import json
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from snowai.faces import align, alignment_matrix, eye_mask
 from snowai.image import read_image, to_tensor, write_image
 from snowai.pairs import (
     STYLES,
     ComicStyle,
+    PairDataset,
     PosterStyle,
     ToonStyle,
     WatercolourStyle,
+    draw_frames,
     draw_pairs,
     draw_style,
     toon,
@@ -154,3 +157,33 @@ def test_photos_without_a_face_are_an_error(tmp_path, landmarker):
     write_image(tmp_path / "grey.png", torch.full((3, 64, 64), 0.5))
     with pytest.raises(ValueError, match="None of the 1 photos shows a face"):
         draw_pairs([tmp_path / "grey.png"], tmp_path / "out", landmarker)
+
+
+def test_frames_are_squares_of_the_whole_photo_with_or_without_a_face(tmp_path, photo, landmarker):
+    write_image(tmp_path / "plain.png", torch.rand(3, 90, 60))
+    photos = [photo, tmp_path / "plain.png"]
+    records = draw_frames(photos, tmp_path / "set", landmarker, size=64, views=3)
+    assert [record.name for record in records] == [
+        f"{path.stem}-frame-{view:03d}" for path in photos for view in range(3)
+    ]
+    whole = read_image(tmp_path / "set" / records[3].photo)
+    middle = F.interpolate(
+        read_image(tmp_path / "plain.png")[None, :, 15:75], (64, 64), mode="bilinear"
+    )[0]
+    assert (whole - middle).abs().mean() < 0.02
+    pictures = [read_image(tmp_path / "set" / record.photo) for record in records[:3]]
+    assert all((pictures[0] - other).abs().mean() > 0.02 for other in pictures[1:])
+    pairs = PairDataset(tmp_path / "set", size=64)
+    assert pairs[0].photo.shape == (3, 64, 64)
+
+
+def test_a_set_of_frames_is_the_same_after_a_kill(tmp_path, photo, landmarker):
+    first = draw_frames([photo], tmp_path / "a", landmarker, size=64)
+    again = draw_frames([photo], tmp_path / "b", landmarker, size=64)
+    (tmp_path / "b" / again[1].styled).unlink()
+    (tmp_path / "b" / "facts" / f"{photo.stem}.json").unlink()
+    draw_frames([photo], tmp_path / "b", landmarker, size=64)
+    for record in first:
+        assert (tmp_path / "a" / record.styled).read_bytes() == (
+            tmp_path / "b" / record.styled
+        ).read_bytes()

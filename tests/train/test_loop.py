@@ -1,5 +1,6 @@
 """The loop: what it leaves, and that it survives."""
 
+import copy
 import json
 import os
 import subprocess
@@ -377,6 +378,13 @@ def test_a_damaged_state_is_refused(whole, tmp_path):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match="is no training state"):
         tiny_run.run(tmp_path / "copy", resume=True)
+
+
+def test_a_trained_network_can_be_copied_and_carries_no_hooks(tmp_path):
+    network = tiny_run.network()
+    fit(network, tiny_run.Squares(), tmp_path, config=tiny_run.config(steps=2))
+    copy.deepcopy(network)
+    assert not any(part._forward_hooks for part in network.modules())
 
 
 def test_bf16_trains(tmp_path):

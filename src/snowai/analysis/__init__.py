@@ -12,6 +12,7 @@ from snowai.analysis.generators import (
 )
 from snowai.analysis.plots import histograms
 from snowai.analysis.sheets import gallery, selection_sheet, sheet, show
+from snowai.analysis.temporal import landmark_jitter, warping_error
 
 __all__ = [
     "PooledFeatures",
@@ -21,10 +22,12 @@ __all__ = [
     "gallery",
     "generate",
     "histograms",
+    "landmark_jitter",
     "paired_distances",
     "pairs_sheet",
     "samples_sheet",
     "selection_sheet",
     "sheet",
     "show",
+    "warping_error",
 ]

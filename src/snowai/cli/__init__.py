@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from snowai.cli import filters, pairs, sets, styles
+from snowai.cli.training import preset_in, train_command
 from snowai.cli.words import say
 
 __all__ = ["main"]
@@ -20,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
+        app = _app(preset_in(arguments))
         return int(
-            _app().cli(prog="snowai", description="Build AI face filters.", args=arguments) or 0
+            app.cli(prog="snowai", description="Build AI face filters.", args=arguments) or 0
         )
     except KeyboardInterrupt:
         say("snowai: stopped.", error=True)
@@ -34,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _app() -> tyro.extras.SubcommandApp:
+def _app(preset: str) -> tyro.extras.SubcommandApp:
     app, pairs_app, style_app = (tyro.extras.SubcommandApp() for _ in range(3))
     commands: list[tuple[tyro.extras.SubcommandApp, list[Callable[..., int]]]] = [
-        (app, [filters.apply, filters.train, filters.models, filters.demo, styles.convert]),
+        (app, [filters.apply, train_command(preset), filters.models, filters.demo, styles.convert]),
         (
             pairs_app,
             [

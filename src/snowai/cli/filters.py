@@ -1,17 +1,18 @@
-"""snowai apply, train, models, demo."""
+"""snowai apply, models, demo."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+from torch import nn
 from tqdm.auto import tqdm
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from snowai.cli.words import Photos, expand, make_perceptual, say
+from snowai.cli.words import Photos, expand, say
 from snowai.demo import DemoConfig
-from snowai.train import TrainConfig
+from snowai.video.clips import VIDEO_SUFFIXES
 
-__all__ = ["apply", "demo", "models", "train"]
+__all__ = ["apply", "demo", "models"]
 
 
 def apply(
@@ -20,86 +21,65 @@ def apply(
     out: Annotated[Path, arg(aliases=["-o"])],
     filter: Annotated[str, arg(aliases=["-f"])] = "toon",  # noqa: A002 - the word users type.
     strength: float = 1.0,
+    landmarks_every: int = 1,
     device: str = "cpu",
 ) -> int:
-    """Filter photos.
+    """Filter photos and video clips.
 
     Args:
-        photos: Image files, or folders of them.
-        out: Folder to write to; for one photo also a file name.
-        filter: Shipped name, .safetensors file, folder or Hub id.
+        photos: Image files, clips (.mp4, .mov, .mkv ...), or folders of images.
+        out: Folder to write to; for one photo or clip also a file name.
+        filter: Shipped name, .safetensors file, folder or Hub id: of a filter for faces, or for
+            whole photos ("toon-photo").
         strength: 0 leaves the photo, 1 is the whole filter.
+        landmarks_every: In clips, look for faces in every n-th frame only.
         device: Where the network runs: cpu, cuda, mps.
     """
-    from snowai.filters import FaceFilter
-    from snowai.image import BadImage, read_image, write_image
+    from snowai.filters import FaceFilter, PhotoFilter
+    from snowai.hub import from_pretrained
+    from snowai.image import BadImage
 
     paths = expand(photos)
-    face_filter = FaceFilter.from_pretrained(filter, device=device)
+    chosen = from_pretrained(filter, device=device)
+    if not isinstance(chosen, FaceFilter | PhotoFilter):
+        raise ValueError(f"{filter} holds a {type(chosen).__name__}, not a filter.")
     failed = 0
     for path, target in zip(tqdm(paths, unit="photo"), _targets(paths, out), strict=True):
         try:
-            result = face_filter(read_image(path), strength=strength)
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                _apply_to_clip(path, target, chosen, strength, landmarks_every)
+            else:
+                _apply_to_photo(path, target, chosen, strength)
         except (BadImage, FileNotFoundError) as error:
             say(f"snowai apply: {error}", error=True)
             failed += 1
-            continue
-        if not result.found:
-            say(f"{path}: no face found; written unchanged.")
-        write_image(target, result.image)
-    say(f"{len(paths) - failed} of {len(paths)} photos written to {out}.")
+    say(f"{len(paths) - failed} of {len(paths)} written to {out}.")
     return 1 if failed else 0
 
 
-def train(
-    pairs: Positional[Path],
-    /,
-    out: Annotated[Path, arg(aliases=["-o"])],
-    model: str = "se_unet_base",
-    perceptual: Literal["lite0", "lpips-alex", "lpips-vgg", "lpips-squeeze"] = "lite0",
-    backbone_weights: Path | None = None,
-    eye_mask: bool = True,
-    landmarks: Path | None = None,
-    resume: bool = False,
-    config: Annotated[TrainConfig, arg(name="")] = TrainConfig(),  # noqa: B008 - frozen.
-) -> int:
-    """Train a filter on a pair set and write OUT/filter.safetensors.
-
-    Args:
-        pairs: Folder of the pair set.
-        out: Folder of the run: samples, metrics, state and the filter.
-        model: Preset; see "snowai models".
-        perceptual: lite0 needs no download; lpips-* may.
-        backbone_weights: For lpips-*: torchvision's weights as .safetensors.
-        eye_mask: Feed the eye mask; off trains the same network with an empty mask.
-        landmarks: The landmarks' cache, when the pair set cannot be written.
-        resume: Go on with the run in OUT.
-        config: Numbers of the run.
-    """
-    import torch
-
-    from snowai.checkpoint import save
-    from snowai.faces import MediaPipeLandmarker
+def _apply_to_photo(path: Path, target: Path, chosen: nn.Module, strength: float) -> None:
     from snowai.filters import FaceFilter
-    from snowai.models import EyeMaskInput, create_model
-    from snowai.pairs import PairDataset
-    from snowai.train import fit
+    from snowai.image import read_image, write_image
 
-    dataset = PairDataset(pairs, split="train", size=config.size, landmarks=landmarks)
-    if eye_mask:
-        missed = dataset.find_landmarks(MediaPipeLandmarker(max_faces=1))
-        say(f"{len(dataset)} training pairs; no face found in {missed}.")
-    judge = make_perceptual(perceptual, backbone_weights) if config.weights.perceptual > 0 else None
-    torch.manual_seed(config.seed)
-    network = EyeMaskInput(create_model(model))
-    result = fit(network, dataset, out, config=config, perceptual=judge, resume=resume)
-    save(
-        FaceFilter(result.network, size=config.size),
-        out / "filter.safetensors",
-        provenance={"pairs": str(pairs.name), "model": model, "training": config.to_dict()},
-    )
-    say(f"Filter: {out / 'filter.safetensors'}")
-    return 0
+    result = chosen(read_image(path), strength=strength)
+    if isinstance(chosen, FaceFilter) and not result.found:
+        say(f"{path}: no face found; written unchanged.")
+    write_image(target, result.image)
+
+
+def _apply_to_clip(
+    path: Path, target: Path, chosen: nn.Module, strength: float, every: int
+) -> None:
+    from snowai.filters import FaceFilter
+    from snowai.video import filter_video
+
+    if not isinstance(chosen, FaceFilter):
+        raise ValueError(
+            f"{path} is a clip, and {type(chosen).__name__} draws photos: frame by frame it would "
+            "be slow and flicker. Use a filter for faces."
+        )
+    result = filter_video(path, target, chosen, strength=strength, landmarks_every=every)
+    say(f"{path}: a face in {result.with_face} of {result.frames} frames.")
 
 
 def models() -> int:
@@ -142,15 +122,19 @@ def demo(
 
 
 def _targets(photos: Sequence[Path], out: Path) -> list[Path]:
-    """Return where each result goes; two photos of one name would overwrite each other."""
+    """Return where each result goes; two of one name would overwrite each other."""
     from snowai.image import IMAGE_SUFFIXES
 
-    if len(photos) == 1 and out.suffix.lower() in IMAGE_SUFFIXES:
+    if not photos:
+        raise ValueError("Name at least one photo or folder.")
+    if len(photos) == 1 and out.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
         return [out]
-    targets = [out / f"{photo.stem}.png" for photo in photos]
+    targets = [out / f"{photo.stem}{_suffix(photo)}" for photo in photos]
     if len(set(targets)) < len(targets):
         twice = next(t for t in targets if targets.count(t) > 1)
         raise ValueError(f"Two photos would both be written to {twice}; filter them separately.")
-    if not photos:
-        raise ValueError("Name at least one photo or folder.")
     return targets
+
+
+def _suffix(path: Path) -> str:
+    return ".mp4" if path.suffix.lower() in VIDEO_SUFFIXES else ".png"

@@ -34,6 +34,7 @@ def draw(
     style: Literal["toon", "comic", "poster", "watercolour"] = "toon",
     size: int = 256,
     views: int = 1,
+    frames: bool = False,
     seed: int = 0,
     shard: str | None = None,
     ray_workers: int = 0,
@@ -46,16 +47,17 @@ def draw(
         style: How they are drawn; snowai.pairs.STYLES has the numbers of each.
         size: Side of the crops, in pixels.
         views: Pairs for each face: the first upright, the others turned and shifted.
+        frames: Cut squares out of whole photos instead of faces: for the post-edit network.
         seed: Of the views.
         shard: i/N draws every N-th photo from the i-th on; default from RANK and WORLD_SIZE, or
             SLURM.
         ray_workers: Draw with this many Ray workers instead.
     """
     from snowai.faces import MediaPipeLandmarker
-    from snowai.pairs import STYLES, draw_pairs
+    from snowai.pairs import STYLES, draw_frames, draw_pairs
 
     task = partial(
-        draw_pairs,
+        draw_frames if frames else draw_pairs,
         expand(photos),
         out,
         MediaPipeLandmarker(),

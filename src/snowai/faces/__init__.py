@@ -7,6 +7,7 @@ from snowai.faces.gaze import shift_gaze
 from snowai.faces.landmarkers import (
     FaceAlignmentLandmarker,
     MediaPipeLandmarker,
+    MediaPipeTracker,
     find_mediapipe_model,
 )
 from snowai.faces.landmarks import Landmarker, Landmarks, flip_points, transform_points
@@ -14,6 +15,7 @@ from snowai.faces.light import LIGHTS, brighten_eyes, iris_light, relight, tint_
 from snowai.faces.masks import eye_mask, face_mask, polygon_mask
 from snowai.faces.pose import head_pose
 from snowai.faces.reshape import enlarge_eyes, open_mouth, slim_face, smile, widen_eyes
+from snowai.faces.smoothing import OneEuroFilter
 from snowai.faces.warp import FaceEdit
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "Landmarker",
     "Landmarks",
     "MediaPipeLandmarker",
+    "MediaPipeTracker",
+    "OneEuroFilter",
     "align",
     "alignment_matrix",
     "brighten_eyes",

@@ -7,7 +7,7 @@ from snowai._checks import check_points
 from snowai.faces.landmarks import region_points
 from snowai.faces.schemes import scheme_named
 
-__all__ = ["eye_mask", "face_contour", "face_mask", "polygon_mask"]
+__all__ = ["eye_mask", "face_contour", "face_mask", "polygon_mask", "round_contour"]
 
 # How far the brows of ibug68 are moved up, in brow-to-chin distances, to stand for the hairline.
 _FOREHEAD = 0.28
@@ -39,7 +39,7 @@ def eye_mask(
     check_points(points, "points", count=scheme_named(scheme).size)
     eyes = [
         polygon_mask(
-            _round_contour(region_points(points, region, scheme=scheme)),
+            round_contour(region_points(points, region, scheme=scheme)),
             size,
             softness=softness,
             grow=grow,
@@ -115,7 +115,7 @@ def polygon_mask(
     return (mask * known.view(-1, 1, 1)).unsqueeze(1)
 
 
-def _round_contour(polygon: Tensor) -> Tensor:
+def round_contour(polygon: Tensor) -> Tensor:
     """Put points between the corners of a coarse contour, on a closed Catmull-Rom spline.
 
     Six points cut the corners of an eye; the spline brings both schemes to one shape.

@@ -51,7 +51,7 @@ class SEUNet(nn.Module):
         out_channels: Channels of the image.
         widths: Channels at strides 2, 4, 8, 16 and 32; multiples of 8 run fastest.
         depths: Blocks at strides 4, 8, 16 and 32.
-        head_channels: Features at full size.
+        head_channels: Features at stride 2 that the head makes pixels of.
         output: "rgb" paints every pixel anew; "residual" adds a correction; "residual_alpha" adds
             it where a predicted alpha says so, which keeps the background still.
         activation: "hard_swish", or "relu" for runtimes without it.
@@ -122,9 +122,11 @@ class SEUNet(nn.Module):
             for level in (3, 2, 1, 0)
         )
         self.features = ConvNormAct(widths[0], head_channels, act_layer=act_layer)
-        self.upsample = nn.Upsample(scale_factor=2)
         planes = out_channels + (output == "residual_alpha")
-        self.head = nn.Conv2d(head_channels, planes, kernel_size=3, padding=1)
+        # Four pixels from each feature, each with a kernel of its own: sharper than a convolution
+        # after repetition, and 8 % faster (benchmarks/results.md).
+        self.head = nn.Conv2d(head_channels, 4 * planes, kernel_size=3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
         self.gate = AlphaGate()
         self.texture = None if output == "rgb" else nn.Conv2d(out_channels, planes, kernel_size=1)
         init_weights(self)
@@ -166,7 +168,7 @@ class SEUNet(nn.Module):
             skips.append(features)
         for up, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
             features = up(features, skip)
-        planes: Tensor = self.head(self.upsample(self.features(features)))
+        planes: Tensor = self.shuffle(self.head(self.features(features)))
         image = x[:, : self.out_channels]
         planes = planes[..., :height, :width]
         return image, planes if self.texture is None else planes + self.texture(image)

@@ -10,9 +10,10 @@ from snowai.pairs.balance import (
     measure_face,
     write_weights,
 )
+from snowai.pairs.cache import CachedPairs
 from snowai.pairs.colour import keep_background, match_colours
-from snowai.pairs.dataset import Pair, PairDataset
-from snowai.pairs.draw import draw_pairs
+from snowai.pairs.dataset import MixedPairs, Pair, PairDataset
+from snowai.pairs.draw import draw_frames, draw_pairs
 from snowai.pairs.drawing import (
     flatten_colours,
     halftone,
@@ -82,10 +83,12 @@ __all__ = [
     "STYLES",
     "Attribute",
     "BalanceReport",
+    "CachedPairs",
     "ComicStyle",
     "Cover",
     "DrawnStyle",
     "Edit",
+    "MixedPairs",
     "Pair",
     "PairAugment",
     "PairDataset",
@@ -109,6 +112,7 @@ __all__ = [
     "cover",
     "cutout",
     "difference_hash",
+    "draw_frames",
     "draw_pairs",
     "draw_style",
     "export_shards",

@@ -1,14 +1,16 @@
 """Pairs for training: photo, styled image, eye mask and landmarks of one face in one place."""
 
+import hashlib
 import io
+from collections.abc import Sized
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 from tqdm.auto import tqdm
 
 from snowai._checks import check_choice
@@ -18,7 +20,7 @@ from snowai.faces.schemes import scheme_named
 from snowai.image import read_image
 from snowai.pairs.manifest import SPLITS, PairRecord, check_pairs, read_pairs
 
-__all__ = ["Pair", "PairDataset"]
+__all__ = ["MixedPairs", "Pair", "PairDataset"]
 
 _SAVE_EVERY = 500  # Photos between two writes of the landmark cache.
 
@@ -96,6 +98,15 @@ class PairDataset(Dataset[Pair]):
             return None
         return torch.tensor([1.0 if weight is None else float(weight) for weight in given])
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash that changes with the names, files, landmarks and size of the pairs."""
+        names = [name for record in self.records for name in (record.photo, record.styled)]
+        files = [(name, (self.root / name).stat().st_size) for name in names]
+        known = [bool(self._points(record).isfinite().all()) for record in self.records]
+        facts = repr((files, known, self.size, self.scheme))
+        return hashlib.sha256(facts.encode()).hexdigest()
+
     def find_landmarks(self, landmarker: Landmarker, *, progress: bool = True) -> int:
         """Find the faces that the cache lacks, keep them beside the set, and return how many fail.
 
@@ -167,3 +178,30 @@ class PairDataset(Dataset[Pair]):
             points=np.stack(list(self._places.values())),
         )
         write_bytes(self.landmarks_path, buffer.getvalue())
+
+
+class MixedPairs(ConcatDataset[Pair]):
+    """Several pair sets as one, e.g. faces and whole photos for the post-edit network.
+
+    Args:
+        sets: Pairs of one size.
+
+    Example:
+        >>> faces = PairDataset(tiny_pairs, size=64)
+        >>> len(MixedPairs([faces, faces]))
+        16
+    """
+
+    @property
+    def weights(self) -> Tensor | None:
+        """How often training draws each pair; a set that says nothing counts each once."""
+        given = [getattr(part, "weights", None) for part in self.datasets]
+        if all(weights is None for weights in given):
+            return None
+        sizes = [len(cast("Sized", part)) for part in self.datasets]
+        return torch.cat(
+            [
+                torch.ones(size) if weights is None else weights
+                for weights, size in zip(given, sizes, strict=True)
+            ]
+        )

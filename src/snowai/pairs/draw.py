@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 
 from snowai._checks import check_shard
 from snowai._files import write_text
-from snowai.faces import Landmarker, align, alignment_matrix
-from snowai.faces.landmarks import transform_points
+from snowai.faces import Landmarker, Landmarks, align, alignment_matrix, transform_points
+from snowai.faces.schemes import scheme_named
 from snowai.image import read_image, write_image
 from snowai.pairs.manifest import PairRecord, split_of, write_pairs
 from snowai.pairs.presets import DrawnStyle, ToonStyle, draw_style, style_name
 
-__all__ = ["draw_pairs"]
+__all__ = ["draw_frames", "draw_pairs"]
 
 
 def draw_pairs(
@@ -56,13 +56,67 @@ def draw_pairs(
         ValueError: No photo has a face, or two photos have one name.
         BadImage: A file is no image (named).
     """
+    how = {"size": size, "views": views, "seed": seed}
+    records = _draw_set(photos, root, landmarker, style, how, shard)
+    if not records:
+        raise ValueError(f"None of the {len(photos)} photos shows a face that could be found.")
+    return records
+
+
+def draw_frames(
+    photos: Sequence[str | Path],
+    root: str | Path,
+    landmarker: Landmarker,
+    *,
+    style: DrawnStyle | None = None,
+    size: int = 256,
+    views: int = 2,
+    seed: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> list[PairRecord]:
+    """Cut squares out of whole photos, draw each in a style, and write the pair set.
+
+    For the post-edit network, which draws background and clothes too: view 0 is the middle of the
+    photo at its full height or width, further views are parts of it from half that size on, at
+    random. The largest face that was found has its eyes drawn as in :func:`draw_pairs`.
+
+    Args:
+        photos: Image files, with or without faces.
+        root: Folder of the pair set.
+        landmarker: Finds the faces.
+        style: How to draw, a toon when nothing is said; the manifest keeps it.
+        size: Side of the squares, in pixels.
+        views: Pairs for each photo.
+        seed: Of the random views.
+        shard: (i, N): this process draws every N-th photo, from the i-th on.
+
+    Returns:
+        The records of all photos that are drawn.
+
+    Raises:
+        ValueError: Two photos have one name.
+        BadImage: A file is no image (named).
+    """
+    how = {"size": size, "views": views, "seed": seed, "cut": "frame"}
+    return _draw_set(photos, root, landmarker, style, how, shard)
+
+
+def _draw_set(
+    photos: Sequence[str | Path],
+    root: str | Path,
+    landmarker: Landmarker,
+    style: DrawnStyle | None,
+    how: dict[str, Any],
+    shard: tuple[int, int],
+) -> list[PairRecord]:
+    """Draw what is not drawn yet, and return the records."""
     check_shard(shard)
     root, style, paths = Path(root), style or ToonStyle(), [Path(photo) for photo in photos]
     (stem, count), *_ = Counter(path.stem for path in paths).most_common(1) or [("", 0)]
     if count > 1:
         raise ValueError(f"{count} photos are named {stem}, so their pairs would mix; rename them.")
     drawn = {"preset": style_name(style), **dataclasses.asdict(style)}
-    how = {"style": drawn, "size": size, "views": views, "seed": seed}
+    how = {"style": drawn, **how}
     for path in tqdm(paths[shard[0] :: shard[1]], desc="drawing", unit="photo"):
         if _names(root, path, how) is None:
             names = _draw(path, root, landmarker, style, how)
@@ -71,9 +125,8 @@ def draw_pairs(
     records = [_record(name, path, how) for path, names in done.items() for name in names or []]
     if None in done.values():
         return records  # Other shards are still at work.
-    if not records:
-        raise ValueError(f"None of the {len(paths)} photos shows a face that could be found.")
-    write_pairs(root, records)
+    if records:
+        write_pairs(root, records)
     return records
 
 
@@ -82,20 +135,48 @@ def _draw(
 ) -> list[str]:
     """Draw one photo's views, those that are not there yet, and return all their names."""
     image, names, size = read_image(path), [], how["size"]
-    for number, face in enumerate(landmarker.detect(image)):
-        matrix = alignment_matrix(face, size)
-        for view in range(how["views"]):
-            record = _record(f"{path.stem}-{number}-{view:03d}", path, how)
-            names.append(record.name)
-            if (root / record.photo).is_file() and (root / record.styled).is_file():
-                continue
-            moved = _view(matrix, size, view, how["seed"])
-            crop = align(image[None], moved[None], size)
-            points = transform_points(face.points[None], moved[None])
-            write_image(root / record.photo, crop[0])
-            styled = draw_style(crop, points, style, scheme=face.scheme)
-            write_image(root / record.styled, styled[0])
+    faces = landmarker.detect(image)
+    for view, matrix, face in _frames(image, faces, how) if "cut" in how else _faces(faces, how):
+        record = _record(f"{path.stem}-{view}", path, how)
+        names.append(record.name)
+        if (root / record.photo).is_file() and (root / record.styled).is_file():
+            continue
+        crop = align(image[None], matrix[None], size)
+        points = torch.full((1, scheme_named(landmarker.scheme).size, 2), torch.nan)
+        if face is not None:
+            points = transform_points(face.points[None], matrix[None])
+        write_image(root / record.photo, crop[0])
+        styled = draw_style(crop, points, style, scheme=landmarker.scheme)
+        write_image(root / record.styled, styled[0])
     return names
+
+
+_View = tuple[
+    str, Tensor, Landmarks | None
+]  # Its name, from photo to crop pixels, and whose it is.
+
+
+def _faces(faces: Sequence[Landmarks], how: dict[str, Any]) -> Iterator[_View]:
+    """Yield every view of every face."""
+    for number, face in enumerate(faces):
+        matrix = alignment_matrix(face, how["size"])
+        for view in range(how["views"]):
+            yield f"{number}-{view:03d}", _view(matrix, how["size"], view, how["seed"]), face
+
+
+def _frames(image: Tensor, faces: Sequence[Landmarks], how: dict[str, Any]) -> Iterator[_View]:
+    """Yield squares of the photo."""
+    height, width = image.shape[-2:]
+    for view in range(how["views"]):
+        zoom, across, down = 0.0, 0.5, 0.5
+        if view:
+            generator = torch.Generator().manual_seed(how["seed"] * 1_000_003 + view)
+            zoom, across, down = torch.rand(3, generator=generator).tolist()
+        side = min(height, width) * (1 - zoom / 2)
+        scale = how["size"] / side
+        left, top = across * (width - side), down * (height - side)
+        matrix = torch.tensor([[scale, 0.0, -left * scale], [0.0, scale, -top * scale]])
+        yield f"frame-{view:03d}", matrix, faces[0] if faces else None
 
 
 def _record(name: str, path: Path, how: dict[str, Any]) -> PairRecord:

@@ -8,6 +8,7 @@ from snowai.train.config import (
     TrainConfig,
     training_preset,
 )
+from snowai.train.estimate import Estimate, estimate
 from snowai.train.fit import fit
 from snowai.train.loop import FitResult
 from snowai.train.steps import discriminator_losses, generator_losses
@@ -16,10 +17,12 @@ __all__ = [
     "PRESETS",
     "DiscriminatorConfig",
     "DivergedError",
+    "Estimate",
     "FitResult",
     "LossWeights",
     "TrainConfig",
     "discriminator_losses",
+    "estimate",
     "fit",
     "generator_losses",
     "training_preset",

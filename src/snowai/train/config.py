@@ -135,7 +135,7 @@ class TrainConfig:
     batch_size: int = 8
     accumulate: int = 1
     size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-3
     discriminator_learning_rate: float = 2e-4
     warmup: int = 100
     decay_from: float = 0.5
@@ -214,12 +214,12 @@ PRESETS: Mapping[str, TrainConfig] = {
     # Pixels, structure and eyes; no discriminator: the fewest seconds a step.
     "fast": TrainConfig(
         weights=LossWeights(
-            perceptual=10.0, eyes=2.0, structure=1.0, adversarial=0.0, feature_matching=0.0
+            perceptual=10.0, eyes=2.0, structure=5.0, adversarial=0.0, feature_matching=0.0
         )
     ),
     # For the filter that ships: eyes and mouth judged close up, eyes where the mask is, no flicker.
     "quality": TrainConfig(
-        weights=LossWeights(perceptual=10.0, eyes=2.0, structure=1.0, temporal=2.0),
+        weights=LossWeights(perceptual=10.0, eyes=2.0, structure=5.0, temporal=2.0),
         discriminator=DiscriminatorConfig(se=True, components=True, mismatch=0.5),
     ),
     # Disney's face re-ageing network: L1 1, LPIPS 1, GAN 0.05.

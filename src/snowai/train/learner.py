@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from snowai.models import AlphaGate
 from snowai.runs import DivergedError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Learner"]
+__all__ = ["AlphaListener", "Learner"]
 
 
 class Learner:
@@ -77,3 +79,23 @@ class Learner:
         if self.clip > 0:
             self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.clip)
         self._stepped.step()
+
+
+class AlphaListener:
+    """Listens to a network's alpha while it trains, and leaves nothing of itself in it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.seen: Tensor | None = None
+        self._gates = [part for part in network.modules() if isinstance(part, AlphaGate)]
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> None:
+        self._hooks = [gate.register_forward_hook(self._see) for gate in self._gates]
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self.seen = None
+
+    def _see(self, _gate: nn.Module, _inputs: object, alpha: Tensor) -> None:
+        self.seen = alpha

@@ -17,7 +17,6 @@ from snowai._files import append_line, write_text
 from snowai.checkpoint import save
 from snowai.image import BadImage, write_image
 from snowai.losses import adversarial_warmup, equivariance_loss, random_view, weighted_sum
-from snowai.models import AlphaGate
 from snowai.pairs import Pair, PairAugment
 from snowai.runs import (
     DivergedError,
@@ -33,7 +32,7 @@ from snowai.runs import (
 )
 from snowai.train.config import TrainConfig
 from snowai.train.data import BatchOrder, Readable, make_loader
-from snowai.train.learner import Learner
+from snowai.train.learner import AlphaListener, Learner
 from snowai.train.steps import discriminator_losses, generator_losses
 from snowai.train.validation import Progress, draw_samples, validate
 
@@ -89,7 +88,7 @@ class Run:
         self.device = self.accelerator.device
         self.network = place(network, self.device).train()
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.alpha = _Alpha(self.network)
+        self.alpha = AlphaListener(self.network)
         self.judges = {
             name: place(judge, self.device) if judge is not None else None
             for name, judge in judges.items()
@@ -120,19 +119,22 @@ class Run:
 
     def go(self, *, resume: bool) -> FitResult:
         """Train from the start or from the saved state to the last step."""
-        step = self._start(resume=resume)
+        with self.alpha:
+            return self._go(self._start(resume=resume))
+
+    def _go(self, step: int) -> FitResult:
         metrics: dict[str, float] = {}
         bar = tqdm(
             total=self.config.steps, initial=step, desc="training", disable=not self._is_main
         )
         self._track_from(step)
-        batches = self._batches(step)
+        batches = self.batches(step)
         while step < self.config.steps and not self.progress.stopped:
             try:
                 losses = self.step(batches, step)
             except DivergedError as error:
                 step = self._roll_back(step, error)
-                batches, bar.n = self._batches(step), step
+                batches, bar.n = self.batches(step), step
                 continue
             step += 1
             if self._due(step, self.config.log_every):
@@ -238,7 +240,8 @@ class Run:
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.config.steps
 
-    def _batches(self, start: int) -> Iterator[Pair]:
+    def batches(self, start: int) -> Iterator[Pair]:
+        """Yield augmented batches from a step on, for ever."""
         order = BatchOrder(
             count=len(cast("Sized", self.pairs)),
             batch_size=self.config.batch_size,
@@ -372,19 +375,6 @@ class Run:
     @property
     def _is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
-
-
-class _Alpha:
-    """Listens to a network's alpha while it runs."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.seen: Tensor | None = None
-        for part in network.modules():
-            if isinstance(part, AlphaGate):
-                part.register_forward_hook(self._see)
-
-    def _see(self, _gate: nn.Module, _inputs: object, alpha: Tensor) -> None:
-        self.seen = alpha
 
 
 def _gather(accelerator: "Accelerator", states: dict[str, Tensor]) -> dict[str, Tensor]:
