@@ -19,7 +19,7 @@ import tyro
 import snowai
 from snowai import checkpoint
 from snowai.image import find_images
-from snowai.losses import PerceptualLoss, lite0_features
+from snowai.losses import lite0_loss
 from snowai.models import EyeMaskInput, create_model
 from snowai.pairs import (
     CachedPairs,
@@ -117,7 +117,7 @@ def train(
         MixedPairs(sets),
         folder,
         config=replace(config, sample_every=100, save_every=100),
-        perceptual=PerceptualLoss(lite0_features()),
+        perceptual=lite0_loss(),
         samples=test,
         resume=True,
     ).network

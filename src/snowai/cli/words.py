@@ -53,10 +53,10 @@ def choose_recipe(
 
 def make_perceptual(name: str, weights: Path | None) -> nn.Module:
     """Make the perceptual loss of that name."""
-    from snowai.losses import LPIPSLoss, PerceptualLoss, lite0_features
+    from snowai.losses import LPIPSLoss, lite0_loss
 
     if name == "lite0":
-        return PerceptualLoss(lite0_features())
+        return lite0_loss()
     return LPIPSLoss(name.removeprefix("lpips-"), backbone_weights=weights)
 
 

@@ -15,7 +15,7 @@ from snowai.demo.photos import choose_photos
 from snowai.faces import MediaPipeLandmarker, align, paste_back
 from snowai.filters import FaceFilter
 from snowai.image import read_image, write_image
-from snowai.losses import PerceptualLoss, lite0_features
+from snowai.losses import lite0_loss
 from snowai.models import EyeMaskInput, create_model, stylegan2_resolutions
 from snowai.pairs import PairDataset, PairRecord, RenderPlan, render_pairs
 from snowai.styles import BlendRecipe, load_generator
@@ -136,7 +136,7 @@ def _draw_pairs(records: Sequence[PairRecord], root: Path, out: Path) -> Path:
 
 def _train(pairs: PairDataset, work: Path, config: DemoConfig) -> tuple[nn.Module, int]:
     """Train for about the wanted time: a few steps tell how many that is."""
-    perceptual = PerceptualLoss(lite0_features())
+    perceptual = lite0_loss()
     trial = TrainConfig(
         steps=6,
         batch_size=2,

@@ -17,7 +17,7 @@ from snowai.losses.appearance import (
     colour_loss,
     total_variation_loss,
 )
-from snowai.losses.backbones import lite0_features
+from snowai.losses.backbones import lite0_features, lite0_loss
 from snowai.losses.matching import FeatureMatchingLoss, feature_matching_loss
 from snowai.losses.perceptual import LPIPSLoss, PerceptualLoss
 from snowai.losses.pixel import (
@@ -60,6 +60,7 @@ __all__ = [
     "generator_loss",
     "l1_loss",
     "lite0_features",
+    "lite0_loss",
     "multi_resolution_loss",
     "path_lengths",
     "r1_penalty",

@@ -19,7 +19,7 @@ class LossWeights:
 
     Args:
         pixel: L1 distance to the styled image.
-        perceptual: Distance in a trained network's features.
+        perceptual: Distance in a trained network's features, on LPIPS's scale.
         eyes: The same of the eyes' close-ups.
         structure: One minus SSIM.
         adversarial: The discriminator's verdict.
@@ -33,7 +33,7 @@ class LossWeights:
     """
 
     pixel: float = 10.0
-    perceptual: float = 1.0
+    perceptual: float = 10.0
     eyes: float = 0.0
     structure: float = 0.0
     adversarial: float = 0.2
@@ -213,13 +213,11 @@ class TrainConfig:
 PRESETS: Mapping[str, TrainConfig] = {
     # Pixels, structure and eyes; no discriminator: the fewest seconds a step.
     "fast": TrainConfig(
-        weights=LossWeights(
-            perceptual=10.0, eyes=2.0, structure=5.0, adversarial=0.0, feature_matching=0.0
-        )
+        weights=LossWeights(eyes=2.0, structure=5.0, adversarial=0.0, feature_matching=0.0)
     ),
     # For the filter that ships: eyes and mouth judged close up, eyes where the mask is, no flicker.
     "quality": TrainConfig(
-        weights=LossWeights(perceptual=10.0, eyes=2.0, structure=5.0, temporal=2.0),
+        weights=LossWeights(eyes=2.0, structure=5.0, temporal=2.0),
         discriminator=DiscriminatorConfig(se=True, components=True, mismatch=0.5),
     ),
     # Disney's face re-ageing network: L1 1, LPIPS 1, GAN 0.05.
