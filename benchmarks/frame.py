@@ -65,7 +65,7 @@ def main(arguments: Arguments) -> None:
     for _ in range(arguments.rounds):
         for kind, options in kinds.items():
             rounds[kind].append(run(FrameFilter(face_filter, max_faces=1, **options), frames))
-    write_section("frame", table(rounds, arguments) + "\n\n" + flicker(frames[:40]))
+    write_section("frame", table(rounds, arguments) + "\n\n" + flicker(list(camera(40, noise=0.0))))
 
 
 def camera(count: int, noise: float = 2.0) -> Iterator[NDArray[np.uint8]]:

@@ -387,6 +387,35 @@ def test_a_trained_network_can_be_copied_and_carries_no_hooks(tmp_path):
     assert not any(part._forward_hooks for part in network.modules())
 
 
+def test_checkpointed_activations_train_the_same_network(tmp_path):
+    def weights(folder, **changes):
+        torch.manual_seed(0)
+        edit = snowai.EyeMaskInput(snowai.EditNet(widths=(8, 8), blocks=2, norm="layer"))
+        config = tiny_run.config(steps=2, **changes)
+        network = fit(edit, tiny_run.Squares(), tmp_path / folder, config=config).network
+        return list(network.parameters())
+
+    plain, again = weights("plain"), weights("again", activation_checkpointing=True)
+    torch.testing.assert_close(again, plain, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="EyeMaskInput offers no activation checkpointing"):
+        tiny_run.run(tmp_path / "other", activation_checkpointing=True)
+
+
+def test_a_compiled_network_is_the_one_that_runs(tmp_path, monkeypatch):
+    calls = []
+
+    def compiled(module):
+        def run(*inputs):
+            calls.append(1)
+            return module(*inputs)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    tiny_run.run(tmp_path, steps=2, compile=True)
+    assert len(calls) == 2
+
+
 def test_bf16_trains(tmp_path):
     result = tiny_run.run(tmp_path, steps=4, precision="bf16")
     assert {weight.dtype for weight in result.network.parameters()} == {torch.float32}

@@ -131,7 +131,7 @@ class TrainConfig:
         ValueError: A number is out of its range.
     """
 
-    steps: int = 20_000
+    steps: int = 5_000
     batch_size: int = 8
     accumulate: int = 1
     size: int = 256
