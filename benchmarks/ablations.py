@@ -24,11 +24,12 @@ from results import write_section
 from scipy.stats import t as student
 from torch import Tensor, nn
 from torch.utils.data import Subset
+from variants import VARIANTS
 
 from snowai._files import write_text
 from snowai.checkpoint import keeps_config
 from snowai.losses import LPIPSLoss
-from snowai.models import EyeMaskInput, SEUNet
+from snowai.models import EyeMaskInput
 from snowai.pairs import CachedPairs, PairAugment
 from snowai.train import TrainConfig, fit, training_preset
 
@@ -52,7 +53,7 @@ class Arm:
     """One change.
 
     Args:
-        network: Arguments of SEUNet.
+        network: Which of VARIANTS.
         config: Fields of the training's configuration.
         weights: Of the losses.
         mask: Whether the network sees the eye mask.
@@ -60,7 +61,7 @@ class Arm:
         augment: Arguments of PairAugment.
     """
 
-    network: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "base"
     config: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     mask: bool = True
@@ -76,13 +77,6 @@ ARMS: Mapping[str, Arm] = {
         augment={"moved": 1.0, "degrade": 0.2},
     ),
     "no eye mask": Arm(mask=False),
-    "no squeeze-and-excitation": Arm(network={"squeeze_excite": False}),
-    "ReLU for hard-swish": Arm(network={"activation": "relu"}),
-    "folding branches": Arm(network={"branches": True}),
-    "wider at stride 4 and 8": Arm(network={"widths": (24, 48, 72, 96, 144)}),
-    "shallower": Arm(network={"depths": (1, 1, 2, 2)}),
-    "output rgb": Arm(network={"output": "rgb"}),
-    "output residual": Arm(network={"output": "residual"}),
     "no LPIPS": Arm(weights={"perceptual": 0.0, "eyes": 0.0}),
     "no SSIM": Arm(weights={"structure": 0.0}),
     "no LPIPS of the eyes": Arm(weights={"eyes": 0.0}),
@@ -94,6 +88,7 @@ ARMS: Mapping[str, Arm] = {
     "100 pairs": Arm(pairs=100),
     "300 pairs": Arm(pairs=300),
     "600 pairs": Arm(pairs=600),
+    **{name: Arm(network=name) for name in VARIANTS if name != "base"},
 }
 
 
@@ -158,7 +153,7 @@ def train_arm(
     )
     config = replace(config, **arm.config, weights=replace(config.weights, **arm.weights))
     torch.manual_seed(seed)
-    inner = SEUNet(4 if arm.mask else 3, **arm.network)
+    inner = VARIANTS[arm.network](4 if arm.mask else 3)
     network = EyeMaskInput(inner) if arm.mask else RGBInput(inner)
     folder = arguments.work / f"{slug(name)}-{arguments.size}-{arguments.steps}-{seed}"
     some = Subset(pairs, range(arm.pairs)) if arm.pairs else pairs

@@ -127,6 +127,22 @@ def test_strength_goes_from_the_photo_to_the_filter(photo_filter, astronaut):
         photo_filter(photo, strength=2.0)
 
 
+def test_large_photos_are_drawn_at_the_filters_own_size(photo_filter, astronaut, face):
+    small = PhotoFilter(photo_filter.network, tile=1024, side=256)
+    small.landmarker = photo_filter.landmarker
+    seen = []
+    small.network.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[-2:]))
+    wide = astronaut.crop((0, 0, 512, 384))
+    result = small(wide)
+    assert seen == [(256, 341)]
+    assert result.image.size == wide.size
+    torch.testing.assert_close(result.faces[0].points, face.points, rtol=0, atol=4)
+    tiny = astronaut.resize((100, 100))
+    plain = PhotoFilter(photo_filter.network, tile=1024)
+    plain.landmarker = photo_filter.landmarker
+    torch.testing.assert_close(to_tensor(small(tiny).image), to_tensor(plain(tiny).image))
+
+
 def test_faces_are_left_to_the_face_filter(photo_filter, astronaut, face):
     class Red(nn.Module):
         def __init__(self):

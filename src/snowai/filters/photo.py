@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from snowai.checkpoint import keeps_config
 from snowai.faces import Landmarker, Landmarks, MediaPipeLandmarker, alignment_matrix, eye_mask
@@ -37,6 +38,9 @@ class PhotoFilter(nn.Module):
             gets the eye mask of all faces.
         faces: Draws the faces, over the photo.
         tile: Side of a tile, in pixels.
+        side: Draw photos whose shorter side is longer than this at this size, and enlarge the
+            picture: lines then are as wide in a photo of 12 megapixels as in a small one. Without
+            it every photo is drawn at its own size.
 
     Shape:
         - ``filter(photo)`` takes a PIL image, an array (H, W, 3), a tensor (3, H, W) or a path, or
@@ -54,7 +58,12 @@ class PhotoFilter(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, *, faces: FaceFilter | None = None, tile: int = 640
+        self,
+        network: nn.Module,
+        *,
+        faces: FaceFilter | None = None,
+        tile: int = 640,
+        side: int | None = None,
     ) -> None:
         super().__init__()
         network = network.network if isinstance(network, EyeMaskInput) else network
@@ -65,7 +74,7 @@ class PhotoFilter(nn.Module):
                     f"e.g. EditNet; got {type(network).__name__}."
                 )
         self.network: Any = network.eval()
-        self.faces, self.tile = faces, tile
+        self.faces, self.tile, self.side = faces, tile, side
         self.landmarker: Landmarker | None = None  # None: MediaPipe, when first needed.
         smallest = 2 * self.margin + 2 * _BLEND
         if tile < smallest:
@@ -110,8 +119,11 @@ class PhotoFilter(nn.Module):
             return cast("list[FilterResult]", results)
         photo = cast("Photo", photo)
         image = to_tensor(photo).float()
-        faces = self._find(image) if self.network.in_channels > 3 else []
-        drawn = self.draw(image, faces, progress=progress)
+        small = self._shrink(image)
+        faces = self._find(small) if self.network.in_channels > 3 else []
+        drawn = _resize(self.draw(small, faces, progress=progress), image)
+        scale = image.shape[-1] / small.shape[-1]
+        faces = [face.transform(torch.tensor([[scale, 0, 0], [0, scale, 0]])) for face in faces]
         if self.faces is not None:
             crops = self.faces.cut(image)
             drawn, faces = self.faces.lay(crops, drawn[None])[0], crops.faces
@@ -150,9 +162,25 @@ class PhotoFilter(nn.Module):
         )
         return drawn[0].clamp(0, 1)
 
+    def _shrink(self, image: Tensor) -> Tensor:
+        """Return the photo at the size at which it is drawn."""
+        height, width = image.shape[-2:]
+        if self.side is None or min(height, width) <= self.side:
+            return image
+        scale = self.side / min(height, width)
+        return _resize(image, image.new_empty(1, round(height * scale), round(width * scale)))
+
     def _find(self, image: Tensor) -> list[Landmarks]:
         self.landmarker = self.landmarker or MediaPipeLandmarker()
         return self.landmarker.detect(image)
+
+
+def _resize(image: Tensor, like: Tensor) -> Tensor:
+    """Return an image (3, H, W) at the size of another."""
+    size = (like.shape[-2], like.shape[-1])
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
 def photo_eye_mask(faces: Sequence[Landmarks], size: tuple[int, int]) -> Tensor:
