@@ -43,7 +43,7 @@ class Arguments:
     """
 
     data: Path = Path("../shared/data")
-    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
+    rates: tuple[float, ...] = (1e-3, 4e-3, 8e-3, 16e-3)
     sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
     threads: int = 2
     work: Path = Path("runs/learning_rate")

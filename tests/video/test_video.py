@@ -117,6 +117,28 @@ def test_a_torn_clip_is_named_and_leaves_no_half_file(clip, red, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["torn.mp4"]
 
 
+@pytest.mark.parametrize("turn", [0, 90, -90, 180])
+def test_frames_of_phones_held_upright_are_turned(clip, red, tmp_path, monkeypatch, turn):
+    from snowai.video import clips
+
+    class Turned:
+        """A frame whose file says how it was held."""
+
+        def __init__(self, frame):
+            self.frame, self.rotation = frame, turn
+
+        def __getattr__(self, name):
+            return getattr(self.frame, name)
+
+    array = clips._Copier._array
+    monkeypatch.setattr(clips._Copier, "_array", lambda self, frame: array(self, Turned(frame)))
+    filter_video(clip, tmp_path / "new.mp4", red, strength=0.0)
+    before, after = moving.read_clip(clip)[0][0], moving.read_clip(tmp_path / "new.mp4")[0][0]
+    wanted = np.rot90(before, turn // 90)
+    assert after.shape == wanted.shape
+    assert np.abs(after.astype(int) - wanted).mean() < 4
+
+
 def test_the_frame_path_draws_what_the_photo_path_draws(astronaut):
     toon = FaceFilter.from_pretrained("toon")
     frame = np.asarray(astronaut)

@@ -19,7 +19,7 @@ from snowai.losses import lite0_loss
 from snowai.models import EyeMaskInput, create_model, stylegan2_resolutions
 from snowai.pairs import PairDataset, PairRecord, RenderPlan, render_pairs
 from snowai.styles import BlendRecipe, load_generator
-from snowai.train import LossWeights, TrainConfig, fit
+from snowai.train import fit, training_preset
 
 __all__ = ["DemoConfig", "run_demo"]
 
@@ -137,16 +137,14 @@ def _draw_pairs(records: Sequence[PairRecord], root: Path, out: Path) -> Path:
 def _train(pairs: PairDataset, work: Path, config: DemoConfig) -> tuple[nn.Module, int]:
     """Train for about the wanted time: a few steps tell how many that is."""
     perceptual = lite0_loss()
-    trial = TrainConfig(
+    trial = training_preset(
+        "fast",
         steps=6,
         batch_size=2,
         size=config.size,
         precision="bf16",
         warmup=10,
         ema=0.98,
-        learning_rate=3e-3,
-        eye_gain=8.0,
-        weights=LossWeights(pixel=20.0, adversarial=0.0, feature_matching=0.0),
         sample_every=10_000,
         save_every=10_000,
         seed=config.seed,

@@ -10,7 +10,7 @@ from snowai.faces import Landmarks, OneEuroFilter, alignment_matrix
 
 __all__ = ["FaceTracker", "TrackedFace"]
 
-_FORGET = 0.25  # Seconds after which a face that was not seen again is gone.
+_FORGET = 1.0  # Seconds after which a face that was not seen again is gone.
 
 
 @dataclass(frozen=True)
