@@ -13,7 +13,7 @@ from snowai.analysis import blend_sweep, pairs_sheet, samples_sheet, sheet
 from snowai.checkpoint import save
 from snowai.demo.photos import choose_photos
 from snowai.faces import MediaPipeLandmarker, align, paste_back
-from snowai.filters import FaceFilter
+from snowai.filters import FaceFilter, PhotoFilter
 from snowai.image import read_image, write_image
 from snowai.losses import lite0_loss
 from snowai.models import EyeMaskInput, create_model, stylegan2_resolutions
@@ -162,19 +162,22 @@ def _train(pairs: PairDataset, work: Path, config: DemoConfig) -> tuple[nn.Modul
 
 
 def _compare(paths: Sequence[Path], trained: FaceFilter, shipped: FaceFilter) -> Tensor:
-    """Lay out photo, eye mask, just trained and shipped: the whole photo, and close up."""
+    """Lay out photo, eye mask and filters, just trained and shipped: whole, and close up."""
+    whole = PhotoFilter.from_pretrained("toon-photo")
+    whole.landmarker = shipped.landmarker
+    filters = {"just trained": trained, "toon": shipped, "toon-photo": whole}
     rows = []
     for path in paths:
         photo = read_image(path)
         crops = shipped.cut(photo)
         if not crops.faces:
             continue
-        images: list[Tensor] = [face_filter(photo).image for face_filter in (trained, shipped)]
+        images: list[Tensor] = [chosen(photo).image for chosen in filters.values()]
         mask = _whole_mask(crops.eye_masks[:1], crops.matrices[:1], photo)
         rows.append([photo, mask, *images])
         close = crops.matrices[:1] * (_SIDE / shipped.size)
         rows.append([align(image[None], close, _SIDE)[0] for image in (photo, mask, *images)])
-    return sheet(rows, titles=["photo", "eye mask", "just trained", "shipped"], max_height=_SIDE)
+    return sheet(rows, titles=["photo", "eye mask", *filters], max_height=_SIDE)
 
 
 def _whole_mask(mask: Tensor, matrix: Tensor, photo: Tensor) -> Tensor:
