@@ -84,7 +84,7 @@ def in_onnxruntime(face_filter: snowai.FaceFilter, threads: int) -> Callable[[Te
     """Return a function that draws crops with the exported network."""
     network = prepare_for_inference(face_filter.network)
     inputs = torch.rand(1, 3, 256, 256), torch.rand(1, 1, 256, 256)
-    session = session_of(onnx_bytes(network, *inputs), threads, spin=True)
+    session = session_of(onnx_bytes(network, *inputs), threads)
     names = [wanted.name for wanted in session.get_inputs()]
 
     def draw(images: Tensor, masks: Tensor) -> Tensor:

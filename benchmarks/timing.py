@@ -72,20 +72,15 @@ def in_onnxruntime(
     return lambda: session.run(None, feed)
 
 
-def session_of(
-    model: bytes | Path, threads: int, *, spin: bool = False
-) -> onnxruntime.InferenceSession:
+def session_of(model: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
     """Return a session on the CPU.
 
     Args:
         model: The ONNX model or its file.
         threads: For each operator.
-        spin: Let idle threads wait busily, as ONNX Runtime does by itself: faster alone, but the
-            cores that other sessions need are then taken.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
     return onnxruntime.InferenceSession(
         model if isinstance(model, bytes) else str(model),
         options,
