@@ -39,7 +39,7 @@ class Arguments:
     """
 
     data: Path = Path("../shared/data")
-    steps: int = 2500
+    steps: int = 2000
     seed: int = 0
     threads: int = 2
     work: Path = Path("runs/pairs_cute")

@@ -57,14 +57,16 @@ def main(arguments: Arguments) -> None:
     found, rows = 0, []
     for photo in plain + cases:
         drawn = [chosen(photo).image for chosen in filters.values()]
-        rows.append([photo, *drawn])
         faces = landmarker.detect(photo)
         found += bool(faces)
-        if faces:
-            matrix = alignment_matrix(faces[0], _SIDE)[None]
-            rows.append([align(image[None], matrix, _SIDE)[0] for image in (photo, *drawn)])
-    for number, start in enumerate(range(0, len(rows), 8)):
-        picture = sheet(rows[start : start + 8], titles=["photo", *filters], max_height=_SIDE)
+        pictures = [photo, *drawn]
+        if faces:  # Photo and close-up side by side.
+            matrix = alignment_matrix(faces[0], photo.shape[-2])[None]
+            pictures += [align(one[None], matrix, photo.shape[-2])[0] for one in (photo, *drawn)]
+        rows.append(pictures)
+    titles = ["photo", *filters, "photo", *filters]
+    for number, start in enumerate(range(0, len(rows), 6)):
+        picture = sheet(rows[start : start + 6], titles=titles, max_height=_SIDE)
         write_image(arguments.out / f"sheet-{number}.png", picture)
     print(f"A face was found in {found} of {len(plain) + len(cases)} photos -> {arguments.out}")
 

@@ -27,6 +27,7 @@ from snowai.pairs import (
     PairDataset,
     Retouch,
     RetouchRecipe,
+    ToonStyle,
     draw_frames,
     draw_pairs,
     retouch_pairs,
@@ -82,40 +83,47 @@ def main(arguments: Arguments) -> None:
     torch.manual_seed(0)
     work, photos = arguments.work, find_images(arguments.portraits)
     landmarker = snowai.MediaPipeLandmarker(max_faces=1)
-    draw_pairs(photos, work / "pairs", landmarker)
-    retouch_pairs(work / "pairs", work / "retouched", RECIPE, landmarker)
-    faces = [load(work / name, "train", landmarker) for name in ("pairs", "retouched")]
-    test = load(work / "pairs", "test", landmarker)
     if arguments.only != "toon-photo":
+        # Laid back into a photo, a crop that is brighter all over would show as a square.
+        faces = draw_faces(photos, work / "faces", ToonStyle(around=0.0), landmarker)
         config = training_preset("fast", steps=arguments.steps, batch_size=4, precision="bf16")
         config = replace(config, weights=replace(config.weights, temporal=1.0))
         # Half again as large as se_unet_base: 0.43 GMAC, for stills as well as for previews.
         network = SEUNet(4, widths=(24, 40, 56, 96, 144), depths=(2, 2, 3, 3))
-        trained = train(network, faces, test, work / "toon-run", config)
+        trained = train(network, faces, work / "toon-run", config)
         ship(snowai.FaceFilter(trained), work / "toon.safetensors", config)
     if arguments.only != "toon":
+        sets = draw_faces(photos, work / "pairs", ToonStyle(), landmarker)
         draw_frames(photos[::3], work / "frames", landmarker)  # Enough: backgrounds repeat.
-        frames = load(work / "frames", "train", landmarker)
+        sets.append(load(work / "frames", landmarker))
         config = training_preset(
             "fast", steps=arguments.photo_steps, batch_size=3, precision="bf16", learning_rate=2e-3
         )
-        trained = train(
-            create_model("edit_base"), [*faces, frames], test, work / "photo-run", config
-        )
-        ship(snowai.PhotoFilter(trained), work / "toon-photo.safetensors", config)
+        trained = train(create_model("edit_base"), sets, work / "photo-run", config)
+        # Lines are as wide in a photo of 12 megapixels as in a portrait.
+        ship(snowai.PhotoFilter(trained, side=720), work / "toon-photo.safetensors", config)
 
 
-def load(root: Path, split: str, landmarker: snowai.MediaPipeLandmarker) -> CachedPairs:
-    """Return a split with its landmarks, decoded once."""
-    pairs = PairDataset(root, split=split)
+def draw_faces(
+    photos: list[Path], root: Path, style: ToonStyle, landmarker: snowai.MediaPipeLandmarker
+) -> list[CachedPairs]:
+    """Return the faces of all photos, drawn, and a retouched copy of them."""
+    copy = root.with_name(f"{root.name}-retouched")
+    draw_pairs(photos, root, landmarker, style=style)
+    retouch_pairs(root, copy, RECIPE, landmarker)
+    return [load(root, landmarker), load(copy, landmarker)]
+
+
+def load(root: Path, landmarker: snowai.MediaPipeLandmarker) -> CachedPairs:
+    """Return the training pairs with their landmarks, decoded once."""
+    pairs = PairDataset(root, split="train")
     pairs.find_landmarks(landmarker)
-    return CachedPairs(pairs, root / f"{split}.cache")
+    return CachedPairs(pairs, root / "train.cache")
 
 
 def train(
     network: torch.nn.Module,
     sets: list[CachedPairs],
-    test: CachedPairs,
     folder: Path,
     config: TrainConfig,
 ) -> EyeMaskInput:
@@ -126,7 +134,6 @@ def train(
         folder,
         config=replace(config, sample_every=100, save_every=100),
         perceptual=lite0_loss(),
-        samples=test,
         resume=True,
     ).network
 

@@ -41,6 +41,15 @@ def test_toon_is_flat_bright_and_keeps_the_face_in_place(crop, landmarker):
     assert (found[0].points - points[0]).norm(dim=1).median() < 0.06 * eyes
 
 
+def test_a_toon_can_leave_the_tones_around_the_face_alone(crop):
+    image, points = crop
+    whole, calm = (toon(image, points, ToonStyle(around=around)) for around in (1.0, 0.0))
+    middle, corner = (..., slice(80, 130), slice(75, 115)), (..., slice(0, 20), slice(0, 20))
+    torch.testing.assert_close(calm[middle], whole[middle], rtol=0, atol=0.02)
+    assert (whole[corner] - image[corner]).mean() > 0.05
+    assert (calm[corner] - image[corner]).abs().mean() < 0.03
+
+
 def test_toons_eyes_have_a_light(crop):
     image, points = crop
     eyes = eye_mask(points, (192, 192), scheme="mediapipe478") > 0.5

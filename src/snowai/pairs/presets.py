@@ -54,6 +54,8 @@ class ToonStyle:
         brightness: How much middle tones are lifted, 0 to 0.5.
         lines: Darkness of the ink, 0 to 1.
         light: Strength of the catch light in the irises, 0 to 1.
+        around: How much of saturation and brightness is given to what is around the face; 0 keeps
+            the photo's tones there, so that a face laid back into its photo leaves no patch.
     """
 
     eyes: float = 0.5
@@ -63,6 +65,7 @@ class ToonStyle:
     brightness: float = 0.3
     lines: float = 0.85
     light: float = 0.9
+    around: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,13 @@ def toon(
     tones = quantise_tones(flatten_colours(image, passes=style.smoothing), style.tones)
     # Inside the eyes the photo's own shading stays, a little brighter: banded irises look dead.
     tones = torch.lerp(tones, image * 1.08, _eyes(image, known, scheme))
-    tones = tones.clamp(1e-4, 1) ** (1 - style.brightness)
-    drawing = _saturate(tones, style.saturation) * (1 - style.lines * lines)
+    bright = tones.clamp(1e-4, 1) ** (1 - style.brightness)
+    bright = _saturate(bright, style.saturation)
+    if style.around < 1:
+        size = (image.shape[-2], image.shape[-1])
+        face = face_mask(known, size, scheme=scheme, softness=0.12)
+        bright = torch.lerp(tones, bright, style.around + (1 - style.around) * face)
+    drawing = bright * (1 - style.lines * lines)
     return _catch_light(drawing, points, style.eyes, style.light, scheme)
 
 
