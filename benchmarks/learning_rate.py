@@ -22,11 +22,11 @@ from snowai._files import write_text
 from snowai.train import TrainConfig, training_preset
 
 STEPS: Mapping[int, tuple[int, int]] = {  # Size: steps, batch size.
-    32: (600, 16),
-    64: (400, 8),
-    128: (250, 4),
-    256: (120, 4),
-    512: (60, 2),
+    32: (200, 16),
+    64: (200, 8),
+    128: (150, 4),
+    256: (80, 4),
+    512: (40, 2),
 }
 
 
@@ -43,7 +43,7 @@ class Arguments:
     """
 
     data: Path = Path("../shared/data")
-    rates: tuple[float, ...] = (1e-3, 4e-3, 8e-3, 16e-3)
+    rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3, 16e-3)
     sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
     threads: int = 2
     work: Path = Path("runs/learning_rate")
@@ -81,7 +81,8 @@ def config(size: int, rate: float) -> TrainConfig:
         size=size,
         learning_rate=rate,
         precision="bf16",
-        ema=0.98,
+        warmup=10,
+        ema=0.95,
         sample_every=10_000,
         save_every=10_000,
     )

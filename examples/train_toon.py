@@ -72,7 +72,7 @@ class Arguments:
     portraits: tyro.conf.Positional[Path]
     work: Path = Path("runs/toon")
     steps: int = 2000
-    photo_steps: int = 1500
+    photo_steps: int = 1200
     only: Literal["both", "toon", "toon-photo"] = "both"
     threads: int = 2
 
