@@ -29,8 +29,8 @@ class PhotoFilter(nn.Module):
 
     Photos larger than a tile are drawn in overlapping tiles that share what the network knows of
     the whole photo, so no seam shows: the joined picture equals the untiled one within rounding
-    (``nox -s bench -- photo``). Memory: 28 bytes a pixel for photo, mask and picture in float32,
-    under 1 GB for 8K, and about 0.4 GB for a tile of 640.
+    (``nox -s bench -- photo``). Memory is that of photo, mask and picture in float32 and of one
+    tile: 1.0 GB for 4K, 1.5 GB for 8K.
 
     Args:
         network: :class:`snowai.models.EditNet` or the like, with ``context``, ``reach`` and
