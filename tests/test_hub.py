@@ -7,7 +7,7 @@ import torch
 
 import snowai
 from snowai import hub
-from snowai.filters import FaceFilter
+from snowai.filters import FaceFilter, PhotoFilter
 from snowai.hub import from_pretrained, list_shipped, push_to_hub, save_pretrained
 from snowai.models import StyleGAN2Generator
 
@@ -29,10 +29,15 @@ def test_folder_round_trip(tmp_path):
 def test_what_is_shipped_loads_and_says_where_it_comes_from():
     from snowai.checkpoint import read_header
 
-    assert {"toon", "portraits", "portraits-toon"} <= set(list_shipped())
-    for name in list_shipped():
+    kinds = {
+        "portraits": StyleGAN2Generator,
+        "portraits-toon": StyleGAN2Generator,
+        "toon": FaceFilter,
+        "toon-photo": PhotoFilter,
+    }
+    assert set(list_shipped()) == kinds.keys()
+    for name, kind in kinds.items():
         path = hub._shipped_folder() / f"{name}.safetensors"
-        kind = StyleGAN2Generator if name.startswith("portraits") else FaceFilter
         assert isinstance(from_pretrained(name), kind)
         assert path.stat().st_size <= 10_000_000
         assert {"data", "licence", "command"} <= read_header(path).provenance.keys()

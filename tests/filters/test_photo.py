@@ -207,3 +207,22 @@ def test_networks_and_tiles_that_do_not_fit_are_refused(tmp_path):
     checkpoint.save(snowai.create_model("se_unet_tiny"), tmp_path / "net.safetensors")
     with pytest.raises(ValueError, match="not a PhotoFilter"):
         PhotoFilter.from_pretrained(tmp_path / "net.safetensors")
+
+
+def test_the_shipped_filters_draw_faces_and_only_one_of_them_the_rest(astronaut, face):
+    photo = to_tensor(astronaut)
+    toon, whole = (
+        to_tensor(kind.from_pretrained(name)(astronaut).image)
+        for kind, name in ((FaceFilter, "toon"), (PhotoFilter, "toon-photo"))
+    )
+    x, y = face.points.mean(dim=0).long().tolist()
+    skin, suit, wall = (
+        (slice(None), slice(top, top + 40), slice(left, left + 40))
+        for top, left in ((y - 20, x - 20), (300, 120), (60, 100))
+    )
+    for drawn in (toon, whole):
+        assert (drawn[skin] - photo[skin]).abs().mean() > 0.04
+    assert torch.equal(toon[suit], photo[suit])
+    assert (whole[suit] - photo[suit]).abs().mean() > 0.03
+    # Inside the crop, beside the head: no bright square.
+    assert (toon[wall] - photo[wall]).mean().abs() < 0.02
