@@ -124,7 +124,7 @@ class SEUNet(nn.Module):
         self.features = ConvNormAct(widths[0], head_channels, act_layer=act_layer)
         planes = out_channels + (output == "residual_alpha")
         # Four pixels from each feature, each with a kernel of its own: sharper than a convolution
-        # after repetition, and 8 % faster (benchmarks/results.md).
+        # after repetition, and faster (`nox -s bench -- architecture`).
         self.head = nn.Conv2d(head_channels, 4 * planes, kernel_size=3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
         self.gate = AlphaGate()
